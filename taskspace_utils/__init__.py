@@ -1,0 +1,1 @@
+"""Task Spaces: the helper package of the companion. See `README.md` and the chapters."""

@@ -1,0 +1,308 @@
+"""Language models: scales, tokenizers, and any causal model from a folder or a hub.
+
+`LanguageModel` binds a model to its tokenizer and its BOS policy; everything that scores or tunes
+takes one. Only safetensors weights are read, and no code that comes with a model is run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import torch
+import yaml
+from tokenizers import Tokenizer, decoders, pre_tokenizers
+from tokenizers import models as tokenizer_models
+from tokenizers import trainers as tokenizer_trainers
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GPT2Config,
+    GPT2LMHeadModel,
+    PreTrainedTokenizerFast,
+)
+
+from transformers.utils import logging as transformers_logging
+
+from .store import InputError, data_path, file_hash, key_of
+
+transformers_logging.disable_progress_bar()  # a bar a file floods a terminal and a page
+
+CARD = "taskspaces.json"  # beside a checkpoint of ours: scale, seed, step, corpus
+BOS, PAD, UNKNOWN = "<bos>", "<pad>", "<unk>"
+
+
+@dataclass(frozen=True)
+class Scale:
+    """One row of `data/scales.yml`."""
+
+    name: str
+    layers: int
+    width: int
+    heads: int
+    context: int
+    tokenizer: str
+    vocabulary: int
+    batch: int
+    lr: float
+    warmup: int
+    bf16: bool
+
+
+def load_scale(name: str) -> Scale:
+    """The scale of this name.
+
+    Raises:
+        InputError: there is none, or its row is wrong; names the scales that exist.
+    """
+    path = data_path("scales.yml")
+    rows = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if name not in rows:
+        raise InputError(f"no scale named {name!r}: {path.name} has {', '.join(rows)}")
+    expected = {f.name for f in fields(Scale)} - {"name"}
+    if set(rows[name]) != expected:
+        raise InputError(f"{path}, scale {name!r}: its keys must be {', '.join(sorted(expected))}")
+    return Scale(name=name, **rows[name])
+
+
+def new_model(scale: Scale, vocabulary_size: int, seed: int) -> GPT2LMHeadModel:
+    """An untrained GPT-2 of this scale, without dropout; the same weights for the same seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = GPT2LMHeadModel(
+            GPT2Config(
+                vocab_size=vocabulary_size,
+                n_positions=scale.context,
+                n_embd=scale.width,
+                n_layer=scale.layers,
+                n_head=scale.heads,
+                resid_pdrop=0.0,
+                embd_pdrop=0.0,
+                attn_pdrop=0.0,
+                bos_token_id=0,
+                eos_token_id=None,
+                pad_token_id=1,
+            )
+        )
+    return model.eval()
+
+
+# ---------------------------------------------------------------------------------------- tokenizers
+
+
+def new_tokenizer(scale: Scale, lines: Iterable[str]) -> PreTrainedTokenizerFast:
+    """A tokenizer for a scale, made from training lines: whole words, or byte-level BPE.
+
+    Raises:
+        InputError: word-level, and the lines have more different words than the scale allows.
+    """
+    special = [BOS, PAD, UNKNOWN]
+    if scale.tokenizer == "word":
+        words = sorted({word for line in lines for word in line.split()})
+        if len(words) + len(special) > scale.vocabulary:
+            raise InputError(
+                f"this text has {len(words)} different words and scale {scale.name!r} is for at most "
+                f"{scale.vocabulary - len(special)} (it gives each word a token of its own): "
+                "for real text choose a scale whose tokenizer is bpe, such as 8M or 27M"
+            )
+        vocabulary = {token: i for i, token in enumerate([*special, *words])}
+        core = Tokenizer(tokenizer_models.WordLevel(vocabulary, unk_token=UNKNOWN))
+        core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+        special_names = {"bos_token": BOS, "pad_token": PAD, "unk_token": UNKNOWN}
+    else:
+        core = Tokenizer(tokenizer_models.BPE())
+        # A sentence's first word is the same token as inside a sentence: both have a space before.
+        core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+        core.decoder = decoders.ByteLevel()
+        trainer = tokenizer_trainers.BpeTrainer(
+            vocab_size=scale.vocabulary,
+            special_tokens=special[:2],
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        )
+        core.train_from_iterator(lines, trainer)
+        special_names = {"bos_token": BOS, "pad_token": PAD}
+    return PreTrainedTokenizerFast(
+        tokenizer_object=core, clean_up_tokenization_spaces=False, **special_names
+    )
+
+
+# ---------------------------------------------------------------------------- any causal language model
+
+
+@dataclass
+class LanguageModel:
+    """A causal language model with its tokenizer.
+
+    Attributes:
+        model: maps token ids (batch, length) to logits (batch, length, vocabulary); in eval mode.
+        tokenizer: turns text into ids; never adds special tokens here.
+        name: a name or `id@revision`, never a path.
+        bos_id: the token put before every sentence; None when the policy is "none".
+        bos: the policy: "bos", "eos" (the EOS token in its place) or "none".
+        context: the longest sequence that the model takes, BOS included; None if unbounded.
+        weights: 16 hex digits that stand for the weights' files.
+        card: scale, seed and step of a checkpoint of ours; empty otherwise.
+    """
+
+    model: torch.nn.Module
+    tokenizer: object
+    name: str
+    bos_id: int | None
+    bos: str
+    context: int | None
+    weights: str
+    card: dict
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.model.parameters()).device
+
+    @property
+    def keys(self) -> dict:
+        """The model keys of a run folder's tables: model, scale, seed, step."""
+        return {"model": self.name} | {k: self.card.get(k, "") for k in ("scale", "seed", "step")}
+
+    def encode(self, sentences: list[str]) -> list[list[int]]:
+        """Token ids of each sentence, tokenized exactly as given, after the declared BOS.
+
+        Raises:
+            InputError: a sentence is longer than the model's context, empty, or holds a word that
+                the tokenizer does not know.
+        """
+        if not sentences:
+            return []
+        prefix = [] if self.bos_id is None else [self.bos_id]
+        coded = self.tokenizer(sentences, add_special_tokens=False)["input_ids"]
+        ids = [prefix + list(tokens) for tokens in coded]
+        unknown = self.tokenizer.unk_token_id
+        for sentence, tokens in zip(sentences, ids, strict=True):
+            if len(tokens) < 2:
+                raise InputError(
+                    f"sentence {sentence!r} gives no token to score"
+                    + ("" if prefix else " (without BOS the first token has no probability)")
+                )
+            if self.context is not None and len(tokens) > self.context:
+                raise InputError(
+                    f"sentence {sentence[:60]!r}… has {len(tokens)} tokens with BOS, and "
+                    f"{self.name} takes at most {self.context}: leave it out or shorten it"
+                )
+            if unknown is not None and unknown != self.bos_id and unknown in tokens:
+                words = [w for w in sentence.split() if unknown in self._ids(w)]
+                raise InputError(
+                    f"the tokenizer of {self.name} does not know {', '.join(words[:5]) or 'a word'} "
+                    f"in {sentence[:60]!r}: score pairs in the language the model was trained on"
+                )
+        return ids
+
+    def _ids(self, word: str) -> list[int]:
+        return self.tokenizer(word, add_special_tokens=False)["input_ids"]
+
+
+def load_model(
+    source: str | Path,
+    revision: str | None = None,
+    bos: str = "auto",
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> LanguageModel:
+    """Load a causal language model from a folder or, by its id, from the hub.
+
+    Args:
+        source: a folder with config, safetensors weights and tokenizer; or a hub id.
+        revision: branch, tag or commit on the hub.
+        bos: "auto" takes BOS if the tokenizer has one, else EOS in its place; "bos", "eos" or
+            "none" insist.
+
+    Raises:
+        InputError: no such model, no weights, weights only as pickle, not a causal language model,
+            no tokenizer, or no BOS where one is wanted.
+    """
+    source = str(source)
+    local = Path(source).is_dir()
+    if local:
+        _check_folder(Path(source))
+    elif source.startswith((".", "/", "~")) or source.count("/") > 1 or os.sep + os.sep in source:
+        raise InputError(f"{source}: there is no such folder")
+    options = {"trust_remote_code": False} | ({} if local else {"revision": revision})
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            source, use_safetensors=True, dtype=dtype, **options
+        )
+        tokenizer = AutoTokenizer.from_pretrained(source, **options)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        reason = " ".join(str(error).split())[:400]
+        if local:
+            raise InputError(f"{source}: not a causal language model that can be loaded. {reason}") from error
+        raise InputError(
+            f"{source!r} is neither a folder here nor a causal language model with safetensors "
+            f"weights that the hub gives us. {reason}"
+        ) from error
+    model = model.to(device).eval()
+    model.requires_grad_(True)
+    card = json.loads(path.read_text()) if (path := Path(source) / CARD).is_file() else {}
+    if local:
+        name = card.get("name") or Path(source).resolve().name
+        weights = key_of({p.name: file_hash(p) for p in sorted(Path(source).glob("*.safetensors"))})
+    else:
+        commit = getattr(model.config, "_commit_hash", None)
+        name = f"{source}@{revision or (commit or 'main')[:12]}"
+        weights = key_of({"id": source, "commit": commit or revision or "main"})
+    _check_causal(model, source)
+    bos_id, policy = _bos(tokenizer, bos, source)
+    text_config = model.config.get_text_config()
+    context = getattr(text_config, "max_position_embeddings", None)
+    return LanguageModel(model, tokenizer, name, bos_id, policy, context, weights, card)
+
+
+def _check_folder(folder: Path) -> None:
+    if not (folder / "config.json").is_file():
+        steps = sorted(p.name for p in folder.glob("step-*"))
+        hint = f" It holds checkpoints: name one, such as {folder / steps[-1]}." if steps else ""
+        raise InputError(f"{folder}: no config.json in this folder, so no model.{hint}")
+    if not any(folder.glob("*.safetensors")):
+        pickled = [p.name for ending in ("*.bin", "*.pt", "*.pth") for p in folder.glob(ending)]
+        if pickled:
+            raise InputError(
+                f"{folder}: weights only as pickle ({pickled[0]}), which can run any code when "
+                "loaded, so it is refused. Save the model with safetensors "
+                "(`model.save_pretrained(folder)` does)."
+            )
+        raise InputError(f"{folder}: config.json but no weights (*.safetensors) in this folder")
+
+
+def _check_causal(model: torch.nn.Module, source: str) -> None:
+    """A later token must not change an earlier prediction: encoders load as 'causal' too."""
+    if model.config.is_encoder_decoder:
+        raise InputError(f"{source}: an encoder–decoder, not a causal language model")
+    ids = torch.arange(6, device=next(model.parameters()).device)[None] + 3
+    other = ids.clone()
+    other[0, -1] += 1
+    with torch.no_grad():
+        early = model(input_ids=ids).logits[0, :-1]
+        early_other = model(input_ids=other).logits[0, :-1]
+    if not torch.allclose(early, early_other, atol=1e-3):
+        raise InputError(
+            f"{source}: not a causal language model (a later word changes what it predicts for "
+            "earlier ones), so it gives no probability of a sentence"
+        )
+
+
+def _bos(tokenizer, wanted: str, source: str) -> tuple[int | None, str]:
+    if wanted not in ("auto", "bos", "eos", "none"):
+        raise InputError(f"bos is {wanted!r}; it must be auto, bos, eos or none")
+    if wanted in ("auto", "bos") and tokenizer.bos_token_id is not None:
+        return tokenizer.bos_token_id, "bos"
+    if wanted in ("auto", "eos") and tokenizer.eos_token_id is not None:
+        return tokenizer.eos_token_id, "eos"
+    if wanted == "none":
+        return None, "none"
+    raise InputError(
+        f"{source}: its tokenizer has no {'BOS' if wanted == 'bos' else 'EOS' if wanted == 'eos' else 'BOS and no EOS'} "
+        "token to start a sentence with. Say --bos none to score from the second token on: pairs "
+        "that differ in their first token are then not fully scored."
+    )

@@ -1,0 +1,316 @@
+"""The table of minimal pairs: reading, writing, and the split into train and eval.
+
+A table of pairs is a pandas DataFrame, one row a pair, with the columns of `COLUMNS`, all text,
+and whatever else the file had. On disk it is JSON Lines in BLiMP's field names, or CSV or TSV.
+Whether the pairs are *good* pairs is the business of `checks`.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from .store import InputError, write_atomic
+
+COLUMNS = ["task", "phenomenon", "field", "pair_id", "item", "split", "good", "bad"]
+
+# our name: the names a file may use for it
+ON_DISK = {
+    "good": ("sentence_good", "good"),
+    "bad": ("sentence_bad", "bad"),
+    "task": ("UID", "task"),
+    "phenomenon": ("linguistics_term", "phenomenon"),
+    "field": ("field",),
+    "pair_id": ("pairID", "pair_id"),
+    "item": ("item",),
+    "split": ("split",),
+}
+REQUIRED = ("good", "bad", "task")
+MIN_PAIRS = 4  # fewer cannot be halved twice
+# BLiMP spells one field in two ways and files two tasks under a term its own paper doesn't count.
+SPELLINGS = {
+    "field": {"syntax/semantics": "syntax_semantics"},
+    "phenomenon": {"s-selection": "argument_structure"},
+}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with a line of a file (line 0: with the file or a task as a whole)."""
+
+    file: str
+    line: int
+    kind: str
+    message: str
+    error: bool
+
+    def __str__(self) -> str:
+        where = f"{self.file}, line {self.line}" if self.line else self.file
+        return f"{where}: {self.message}"
+
+
+def read_pairs(path: str | Path, strict: bool = False, skip_faulty: bool = False) -> pd.DataFrame:
+    """Read a file of minimal pairs, or every `.jsonl`, `.csv` and `.tsv` file of a folder.
+
+    Args:
+        path: a file or a folder.
+        strict: warnings (identical pair, repeated sentence) are errors too.
+        skip_faulty: leave out faulty rows instead of raising; `scan_pairs` tells which.
+
+    Returns:
+        The table of pairs, in the order of the files' names and lines.
+
+    Raises:
+        InputError: with the file, the line and the remedy of the first faults.
+    """
+    pairs, faults = scan_pairs(path)
+    faulty = [f for f in faults if f.error or strict]
+    if faulty and skip_faulty:
+        skipped = {(f.file, f.line) for f in faulty}
+        keep = [(f, n) not in skipped for f, n in zip(pairs["file"], pairs["line"], strict=True)]
+        pairs = pairs[keep]
+        counts = pairs["task"].value_counts()
+        pairs = pairs[pairs["task"].isin(counts.index[counts >= MIN_PAIRS])]
+        if pairs.empty:
+            raise InputError(f"{path}: no task has {MIN_PAIRS} pairs without faults.\n{faulty[0]}")
+    elif faulty:
+        lines = [str(f) for f in faulty[:10]]
+        if len(faulty) > 10:
+            lines.append(f"… and {len(faulty) - 10} more")
+        raise InputError(
+            "\n".join(lines)
+            + "\nMend these lines, or leave them out with --skip-faulty; "
+            + f"`taskspaces check-pairs {path}` lists all faults."
+        )
+    return pairs.drop(columns=["file", "line"]).reset_index(drop=True)
+
+
+def scan_pairs(path: str | Path) -> tuple[pd.DataFrame, list[Fault]]:
+    """Read pairs without raising for faulty rows.
+
+    Returns:
+        The table of all rows that could be read (with two more columns, `file` and `line`), and
+        the faults in the order of files and lines.
+
+    Raises:
+        InputError: there is no such file, or a folder without pair files.
+    """
+    path = Path(path)
+    if path.is_dir():
+        files = sorted(p for p in path.iterdir() if p.suffix in (".jsonl", ".csv", ".tsv"))
+        if not files:
+            raise InputError(f"{path} holds no .jsonl, .csv or .tsv file of minimal pairs")
+    elif path.is_file():
+        files = [path]
+    else:
+        raise InputError(f"{path}: there is no such file or folder of minimal pairs")
+    rows: list[dict] = []
+    faults: list[Fault] = []
+    for file in files:
+        found = _read_rows(file, faults)
+        rows.extend(found)
+        if not found and not any(f.file == str(file) for f in faults):
+            faults.append(Fault(str(file), 0, "empty file", "holds no pairs", True))
+    table = pd.DataFrame(rows, columns=None if rows else [*COLUMNS, "file", "line"])
+    _check_rows(table, str(path), faults)
+    faults.sort(key=lambda f: (f.file, f.line))
+    return table, faults
+
+
+def _read_rows(file: Path, faults: list[Fault]) -> list[dict]:
+    def fault(line: int, kind: str, message: str) -> None:
+        faults.append(Fault(str(file), line, kind, message, True))
+
+    try:
+        text = file.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = file.read_bytes()[: error.start].count(b"\n") + 1
+        fault(line, "not UTF-8", f"byte {error.start} is not UTF-8: save the file as UTF-8")
+        return []
+    rows = []
+    if file.suffix == ".jsonl":
+        for number, line in enumerate(text.split("\n"), start=1):
+            if not line.strip():
+                continue
+            try:
+                record = json.loads(line)
+            except json.JSONDecodeError as error:
+                fault(number, "broken JSON", f"broken JSON ({error.msg}, column {error.colno})")
+                continue
+            if not isinstance(record, dict):
+                fault(number, "broken JSON", "a line must hold one JSON object, {…}")
+                continue
+            rows.append((number, record))
+    else:
+        reader = csv.DictReader(
+            io.StringIO(text, newline=""), delimiter="\t" if file.suffix == ".tsv" else ","
+        )
+        for record in reader:
+            if None in record or None in record.values():
+                fault(reader.line_num, "wrong number of cells", "has more or fewer cells than the header")
+                continue
+            rows.append((reader.line_num, record))
+    return [row for number, record in rows if (row := _one_row(number, record, str(file), fault))]
+
+
+def _one_row(number: int, record: dict, file: str, fault) -> dict | None:
+    row: dict = {}
+    rest = dict(record)
+    for ours, names in ON_DISK.items():
+        name = next((n for n in names if n in record), None)
+        value = rest.pop(name, None) if name else None
+        if value is None or (isinstance(value, str) and not value.strip()):
+            if ours in REQUIRED:
+                what = "empty" if name else "missing"
+                fault(number, f"{what} field", f"field {names[0]!r} is {what}")
+                return None
+            value = ""
+        if ours in ("good", "bad") and not isinstance(value, str):
+            fault(number, "not text", f"field {name!r} is not text but {type(value).__name__}")
+            return None
+        value = str(value)
+        row[ours] = SPELLINGS.get(ours, {}).get(value, value)
+    row["phenomenon"] = row["phenomenon"] or "unlabelled"
+    row["pair_id"] = row["pair_id"] or str(number)
+    if row["split"] not in ("", "train", "eval"):
+        fault(number, "unknown split", f"field 'split' is {row['split']!r}, not train, eval or empty")
+        return None
+    return {c: row[c] for c in COLUMNS} | rest | {"file": file, "line": number}
+
+
+def _check_rows(table: pd.DataFrame, path: str, faults: list[Fault]) -> None:
+    seen: dict[tuple[str, str], tuple[str, int]] = {}
+    sentences: dict[tuple[str, str], int] = {}
+    places = zip(
+        table["file"], table["line"], table["task"], table["pair_id"], table["good"], table["bad"],
+        strict=True,
+    )  # fmt: skip
+    for file, line, task, pair_id, good, bad in places:
+        if first := seen.get((task, pair_id)):
+            message = f"task {task!r} has pairID {pair_id!r} already ({first[0]}, line {first[1]})"
+            faults.append(Fault(file, line, "duplicate pair", message, True))
+        seen.setdefault((task, pair_id), (file, line))
+        if good == bad:
+            message = "good and bad are the same sentence: its margin is 0 and it counts one half"
+            faults.append(Fault(file, line, "identical pair", message, False))
+        for sentence in {good, bad}:
+            if (task, sentence) in sentences:
+                message = f"task {task!r} has this sentence in line {sentences[task, sentence]} too"
+                faults.append(Fault(file, line, "repeated sentence", message, False))
+            sentences.setdefault((task, sentence), line)
+    for task, rows in table.groupby("task", sort=True):
+        if len(rows) < MIN_PAIRS:
+            message = f"task {task!r} has {len(rows)} pairs; a task needs at least {MIN_PAIRS}"
+            faults.append(Fault(rows["file"].iloc[0], 0, "too few pairs", message, True))
+        for ours in ("phenomenon", "field"):
+            if rows[ours].nunique() > 1:
+                names = ", ".join(sorted(map(repr, rows[ours].unique())))
+                message = f"task {task!r} is given more than one {ours}: {names}"
+                faults.append(Fault(rows["file"].iloc[0], 0, f"unclear {ours}", message, True))
+
+
+def write_pairs(path: str | Path, pairs: pd.DataFrame) -> Path:
+    """Write pairs as JSON Lines in BLiMP's field names, or as CSV or TSV by the file's ending."""
+    path = Path(path)
+    if path.suffix not in (".jsonl", ".csv", ".tsv"):
+        raise InputError(f"{path}: the name of a file of pairs ends in .jsonl, .csv or .tsv")
+    renamed = pairs.rename(columns={ours: names[0] for ours, names in ON_DISK.items()})
+    if path.suffix == ".jsonl":
+        lines = (
+            json.dumps({k: v for k, v in row.items() if v != ""}, ensure_ascii=False)
+            for row in renamed.to_dict("records")
+        )
+        return write_atomic(path, "".join(line + "\n" for line in lines))
+    separator = "\t" if path.suffix == ".tsv" else ","
+    return write_atomic(path, renamed.to_csv(index=False, sep=separator, lineterminator="\n"))
+
+
+def split_pairs(pairs: pd.DataFrame, n: int | None = None, pair_seed: int = 0) -> pd.DataFrame:
+    """Choose `n` pairs of each task and halve them into train and eval.
+
+    A file's own `split` wins. Otherwise groups of pairs that share an item or a sentence stay on
+    one side; groups are ordered by a hash of (pair_seed, task, item or pair), so the choice
+    depends neither on the order of the rows nor on the other tasks' number. A sentence that is in
+    one task's train pairs is never in another task's eval pairs.
+
+    Args:
+        pairs: a table of pairs.
+        n: pairs a task, half of them for eval; None takes all.
+        pair_seed: which choice.
+
+    Returns:
+        The chosen pairs, `split` filled, sorted by task and then by the order above.
+
+    Raises:
+        InputError: a task has too few pairs for two halves of at least two.
+    """
+    if n is not None and n < MIN_PAIRS:
+        raise InputError(f"pairs per task is {n}; it must be at least {MIN_PAIRS}")
+    side_of: dict[str, str] = {}
+    chosen = []
+    for task, rows in sorted(pairs.groupby("task"), key=lambda group: group[0]):
+        chosen.extend(_split_task(str(task), rows.to_dict("records"), n, pair_seed, side_of))
+    return pd.DataFrame(chosen, columns=list(pairs.columns)).reset_index(drop=True)
+
+
+def _split_task(task: str, rows: list[dict], n: int | None, seed: int, side_of: dict) -> list[dict]:
+    limit = (n or len(rows)) // 2
+    room = {"train": limit, "eval": limit if n else len(rows) - limit}
+    taken: list[dict] = []
+    for group in _groups(task, rows, seed):
+        sentences = {s for row in group for s in (row["good"], row["bad"])}
+        own = {row["split"] for row in group} - {""}
+        forced = own or {side_of[s] for s in sentences if s in side_of}
+        if len(forced) > 1:
+            if own:
+                raise InputError(
+                    f"task {task!r}: pair {group[0]['pair_id']!r} shares an item or a sentence with "
+                    "a pair of the other split; put both on one side"
+                )
+            continue  # its sentences are on both sides elsewhere: it can serve on neither
+        side = forced.pop() if forced else max(room, key=lambda s: (room[s], s))
+        if room[side] < len(group) and (n is not None or forced):
+            continue
+        room[side] -= len(group)
+        side_of.update(dict.fromkeys(sentences, side))
+        taken.extend(row | {"split": side} for row in group)
+    for side in ("train", "eval"):
+        if sum(row["split"] == side for row in taken) < MIN_PAIRS // 2:
+            raise InputError(
+                f"task {task!r} has too few unrelated pairs for a {side} half: it needs at least "
+                f"{MIN_PAIRS} pairs that share no item and no sentence"
+            )
+    return taken
+
+
+def _groups(task: str, rows: list[dict], seed: int) -> list[list[dict]]:
+    """Pairs joined by an item or a sentence, the groups in the order of their hash."""
+    leader = list(range(len(rows)))
+
+    def find(i: int) -> int:
+        while leader[i] != i:
+            leader[i] = leader[leader[i]]
+            i = leader[i]
+        return i
+
+    first: dict[tuple[str, str], int] = {}
+    for i, row in enumerate(rows):
+        ties = [("sentence", row["good"]), ("sentence", row["bad"])]
+        if row["item"]:
+            ties.append(("item", row["item"]))
+        for tie in ties:
+            leader[find(i)] = find(first.setdefault(tie, i))
+    groups: dict[int, list[tuple[str, dict]]] = defaultdict(list)
+    for i, row in enumerate(rows):
+        text = json.dumps([seed, task, row["item"], row["pair_id"]])
+        groups[find(i)].append((hashlib.sha256(text.encode()).hexdigest(), row))
+    for group in groups.values():
+        group.sort(key=lambda hashed: hashed[0])
+    return [[row for _, row in g] for g in sorted(groups.values(), key=lambda g: g[0][0])]
