@@ -1,1 +1,34 @@
-"""Task Spaces: the helper package of the companion. See `README.md` and the chapters."""
+"""Task Spaces: the helper package of the companion. Chapters explain what the rooms do.
+
+Names are loaded when they are first used, so that importing the package imports no torch.
+"""
+
+from importlib import import_module
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "store": ["InputError", "Run", "reference_run"],
+    "pairs": ["read_pairs", "scan_pairs", "split_pairs", "write_pairs"],
+    "grammar": ["load_grammar"],
+    "models": ["LanguageModel", "load_model", "load_scale"],
+    "checks": ["bag_accuracy", "check_table", "token_lengths"],
+    "scoring": ["log_probabilities", "margins", "score", "text_loss", "verdicts"],
+    "pretraining": ["pretrain", "read_corpus"],
+    "ftgd": ["Config", "loss_gradient", "top_k", "tune", "tuned"],
+    "probing": ["gradient_space", "neutral_text", "predicted_transfer", "transfer_row"],
+    "hypotheses": ["lexical_diff", "lexical_space", "regress", "same_label"],
+    "runs": ["checkpoint", "corpus", "data_folder", "load_profile", "probe", "sweep", "task_pairs"],
+}
+_ROOM = {name: room for room, names in _HOME.items() for name in names}
+__all__ = sorted([*_ROOM, "spaces"])
+
+
+def __getattr__(name: str):
+    if name in _ROOM:
+        return getattr(import_module(f"{__name__}.{_ROOM[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

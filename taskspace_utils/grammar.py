@@ -61,10 +61,9 @@ class Cell(NamedTuple):
         """One word a slot, no word twice."""
         chosen: list[Forms] = []
         for words, cumulative in self.slots:
-            if by_frequency:
-                word = words[bisect_right(cumulative, rng.random() * cumulative[-1])]
-            else:
-                word = words[int(rng.random() * len(words))]
+            at = rng.random()
+            even = int(at * len(words))
+            word = words[bisect_right(cumulative, at * cumulative[-1]) if by_frequency else even]
             if word in chosen:
                 word = rng.choice([other for other in words if other not in chosen])
             chosen.append(word)
@@ -100,8 +99,9 @@ class _Lexicon:
         content = _load(path, dict)
         _keys(content, str(path), ("features", "categories", "classes"))
         self.features: dict[str, list[str]] = content["features"]
+        self.used: set[str] = set()  # words that compiled templates can show
         self.forms: dict[str, list[list[Features]]] = {}
-        self.words: dict[str, list[tuple[Forms, dict[str, list[str]], float]]] = {}
+        self.words: dict[str, list[tuple[Forms, Features, float]]] = {}
         for name, category in content["categories"].items():
             self._category(name, category, f"{path}: {name}")
         self.classes: dict[str, tuple[str, Features]] = {name: (name, {}) for name in self.words}
@@ -118,8 +118,8 @@ class _Lexicon:
             name, _, value = part.partition("=")
             known = self.features.get(name)
             _need(known, where, f"'{part}': no feature '{name}'; known: {', '.join(self.features)}")
-            if not (variables and VARIABLE.fullmatch(value)):
-                _need(value in known, where, f"'{part}': '{name}' is one of {', '.join(known)}")
+            fits = VARIABLE.fullmatch(value) if variables else set(value.split("|")) <= set(known)
+            _need(fits or value in known, where, f"'{part}': '{name}' is one of {', '.join(known)}")
             found[name] = value
         return found
 
@@ -129,21 +129,19 @@ class _Lexicon:
             [self.read(case.split(), where) for case in form.split("|")]
             for form in category.get("forms", [""])
         ]
-        self.words[name] = []
+        known = self.words[name] = []
         for group in category["groups"]:
             _keys(group, where, ["words"], ["features"])
-            features = {}
-            for feature, value in group.get("features", {}).items():
-                features[feature] = value if isinstance(value, list) else [value]
-                self.read([f"{feature}={one}" for one in features[feature]], where)
+            given = [f"{feature}={value}" for feature, value in group.get("features", {}).items()]
+            features = self.read(given, where)
             for rank, word in enumerate(group["words"], 1):
                 entry, forms = f"{where} '{word}'", tuple(str(word).split())
                 needed = len(self.forms[name])
                 _need(len(forms) == needed, entry, f"has {len(forms)} forms, needs {needed}")
                 _need(re.fullmatch("[a-z ]+", str(word)), entry, "should be letters a to z only")
-                known = any(forms[0] == other[0] for other, _, _ in self.words[name])
-                _need(not known, entry, "is listed twice in its category")
-                self.words[name].append((forms, features, 1 / rank))
+                twice = any(forms[0] == other[0] for other, _, _ in known)
+                _need(not twice, entry, "stands twice in its category")
+                known.append((forms, features, 1 / rank))
 
     def inflected(self, category: str) -> set[str]:
         """The features that the forms of a category express."""
@@ -155,7 +153,7 @@ class _Lexicon:
         for name, value in wanted.items():
             if name not in self.inflected(category):
                 tried.append(f"{name}={value}")
-                words = [word for word in words if value in word[1].get(name, ())]
+                words = [word for word in words if value in word[1].get(name, "").split("|")]
                 _need(words, where, f"no {category} has {' '.join(tried)}")
         return Slot([word[0] for word in words], list(accumulate(word[2] for word in words)))
 
@@ -232,19 +230,24 @@ class _Template:
             rivals = sum(not set(slot.words).isdisjoint(other.words) for other in slots)
             _need(len(slot.words) > rivals, where, f"too few words for {rivals + 1} such slots")
             slots.append(slot)
-        lines = []
-        for side in self.sides:
-            words = [token for token in side if isinstance(token, str) or token[0] in names]
-            for at, token in enumerate(words):
-                if not isinstance(token, str):
-                    name, wanted = token[0], self._settle(token[1], setting)
-                    where = f"{self.where}, slot '{name}'"
-                    form = self.lexicon.form(self.slots[name][0], wanted, where)
-                    words[at] = f"{{{names.index(name)}[{form}]}}"
-            lines.append(" ".join(words))
+        lines = [" ".join(self._shown(side, setting, names, slots)) for side in self.sides]
         same = len(lines) == 2 and lines[0] == lines[1]
         _need(not same, self.where, f"good and bad are the same where {setting}")
         return Cell(slots, lines[0], lines[-1])
+
+    def _shown(
+        self, side: list, setting: dict, names: list[str], slots: list[Slot]
+    ) -> Iterator[str]:
+        for token in side:
+            if isinstance(token, str):
+                self.lexicon.used.add(token)
+                yield token
+            elif token[0] in names:
+                at, wanted = names.index(token[0]), self._settle(token[1], setting)
+                where = f"{self.where}, slot '{token[0]}'"
+                form = self.lexicon.form(self.slots[token[0]][0], wanted, where)
+                self.lexicon.used |= {word[form] for word in slots[at].words}
+                yield f"{{{at}[{form}]}}"
 
 
 class Grammar:
@@ -270,6 +273,7 @@ class Grammar:
         for entry in _load(folder / "corpus.yml", list):
             where = self._entry(entry, folder / "corpus.yml", ("name", "text"), ["weight"])
             self._cells[entry["name"]] = [_Template(lexicon, [entry["text"]], where).cells()]
+        self._used = lexicon.used
 
     def _entry(self, entry, path: Path, needed: Sequence[str], optional: Collection[str]) -> str:
         _keys(entry, f"{path}: {str(entry)[:50]}", needed, optional)
@@ -359,15 +363,7 @@ class Grammar:
 
     def vocabulary(self) -> list[str]:
         """All words that pairs and corpus can contain, sorted."""
-        words: set[str] = set()
-        for cell in (cell for lists in self._cells.values() for cells in lists for cell in cells):
-            for token in f"{cell.good} {cell.bad}".split():
-                found = re.fullmatch(r"\{(\d+)\[(\d+)\]\}", token)
-                if found:
-                    words |= {word[int(found[2])] for word in cell.slots[int(found[1])].words}
-                else:
-                    words.add(token)
-        return sorted(words)
+        return sorted(self._used)
 
 
 def load_grammar(folder: str | Path | None = None) -> Grammar:

@@ -24,10 +24,9 @@ from transformers import (
     GPT2LMHeadModel,
     PreTrainedTokenizerFast,
 )
-
 from transformers.utils import logging as transformers_logging
 
-from .store import InputError, data_path, file_hash, key_of
+from taskspace_utils.store import InputError, data_path, file_hash, key_of
 
 transformers_logging.disable_progress_bar()  # a bar a file floods a terminal and a page
 
@@ -90,7 +89,7 @@ def new_model(scale: Scale, vocabulary_size: int, seed: int) -> GPT2LMHeadModel:
     return model.eval()
 
 
-# ---------------------------------------------------------------------------------------- tokenizers
+# --------------------------------------------------------------------------------------- tokenizers
 
 
 def new_tokenizer(scale: Scale, lines: Iterable[str]) -> PreTrainedTokenizerFast:
@@ -104,7 +103,7 @@ def new_tokenizer(scale: Scale, lines: Iterable[str]) -> PreTrainedTokenizerFast
         words = sorted({word for line in lines for word in line.split()})
         if len(words) + len(special) > scale.vocabulary:
             raise InputError(
-                f"this text has {len(words)} different words and scale {scale.name!r} is for at most "
+                f"this text has {len(words)} different words; scale {scale.name!r} is for at most "
                 f"{scale.vocabulary - len(special)} (it gives each word a token of its own): "
                 "for real text choose a scale whose tokenizer is bpe, such as 8M or 27M"
             )
@@ -130,7 +129,7 @@ def new_tokenizer(scale: Scale, lines: Iterable[str]) -> PreTrainedTokenizerFast
     )
 
 
-# ---------------------------------------------------------------------------- any causal language model
+# ------------------------------------------------------------------------ any causal language model
 
 
 @dataclass
@@ -192,9 +191,9 @@ class LanguageModel:
                     f"{self.name} takes at most {self.context}: leave it out or shorten it"
                 )
             if unknown is not None and unknown != self.bos_id and unknown in tokens:
-                words = [w for w in sentence.split() if unknown in self._ids(w)]
+                words = [w for w in sentence.split() if unknown in self._ids(w)] or ["a word"]
                 raise InputError(
-                    f"the tokenizer of {self.name} does not know {', '.join(words[:5]) or 'a word'} "
+                    f"the tokenizer of {self.name} does not know {', '.join(words[:5])} "
                     f"in {sentence[:60]!r}: score pairs in the language the model was trained on"
                 )
         return ids
@@ -237,7 +236,9 @@ def load_model(
     except (OSError, ValueError, KeyError, ImportError) as error:
         reason = " ".join(str(error).split())[:400]
         if local:
-            raise InputError(f"{source}: not a causal language model that can be loaded. {reason}") from error
+            raise InputError(
+                f"{source}: not a causal language model that can be loaded. {reason}"
+            ) from error
         raise InputError(
             f"{source!r} is neither a folder here nor a causal language model with safetensors "
             f"weights that the hub gives us. {reason}"
@@ -301,8 +302,9 @@ def _bos(tokenizer, wanted: str, source: str) -> tuple[int | None, str]:
         return tokenizer.eos_token_id, "eos"
     if wanted == "none":
         return None, "none"
+    missing = {"bos": "BOS", "eos": "EOS"}.get(wanted, "BOS and no EOS")
     raise InputError(
-        f"{source}: its tokenizer has no {'BOS' if wanted == 'bos' else 'EOS' if wanted == 'eos' else 'BOS and no EOS'} "
+        f"{source}: its tokenizer has no {missing} "
         "token to start a sentence with. Say --bos none to score from the second token on: pairs "
         "that differ in their first token are then not fully scored."
     )

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from .store import InputError, write_atomic
+from taskspace_utils.store import InputError, write_atomic
 
 COLUMNS = ["task", "phenomenon", "field", "pair_id", "item", "split", "good", "bad"]
 
@@ -154,7 +154,11 @@ def _read_rows(file: Path, faults: list[Fault]) -> list[dict]:
         )
         for record in reader:
             if None in record or None in record.values():
-                fault(reader.line_num, "wrong number of cells", "has more or fewer cells than the header")
+                fault(
+                    reader.line_num,
+                    "wrong number of cells",
+                    "has more or fewer cells than the header",
+                )
                 continue
             rows.append((reader.line_num, record))
     return [row for number, record in rows if (row := _one_row(number, record, str(file), fault))]
@@ -180,7 +184,9 @@ def _one_row(number: int, record: dict, file: str, fault) -> dict | None:
     row["phenomenon"] = row["phenomenon"] or "unlabelled"
     row["pair_id"] = row["pair_id"] or str(number)
     if row["split"] not in ("", "train", "eval"):
-        fault(number, "unknown split", f"field 'split' is {row['split']!r}, not train, eval or empty")
+        fault(
+            number, "unknown split", f"field 'split' is {row['split']!r}, not train, eval or empty"
+        )
         return None
     return {c: row[c] for c in COLUMNS} | rest | {"file": file, "line": number}
 
@@ -271,8 +277,8 @@ def _split_task(task: str, rows: list[dict], n: int | None, seed: int, side_of: 
         if len(forced) > 1:
             if own:
                 raise InputError(
-                    f"task {task!r}: pair {group[0]['pair_id']!r} shares an item or a sentence with "
-                    "a pair of the other split; put both on one side"
+                    f"task {task!r}: pair {group[0]['pair_id']!r} shares an item or a sentence "
+                    "with a pair of the other split; put both on one side"
                 )
             continue  # its sentences are on both sides elsewhere: it can serve on neither
         side = forced.pop() if forced else max(room, key=lambda s: (room[s], s))

@@ -21,9 +21,17 @@ import pandas as pd
 import torch
 from safetensors.torch import load_file, save_file
 
-from .models import BOS, CARD, Scale, new_model, new_tokenizer
-from .scoring import chunks, sequence_log_probabilities, text_loss
-from .store import InputError, new_folder, say, text_key, versions, write_atomic, write_table
+from taskspace_utils.models import BOS, CARD, Scale, new_model, new_tokenizer
+from taskspace_utils.scoring import chunks, sequence_log_probabilities, text_loss
+from taskspace_utils.store import (
+    InputError,
+    new_folder,
+    say,
+    text_key,
+    versions,
+    write_atomic,
+    write_table,
+)
 
 HELD_OUT_LINES = 400  # of a single file, kept from training
 HELD_OUT_TOKENS = 20_000  # a text's held-out loss is taken on at most so many
@@ -90,12 +98,10 @@ def _read_lines(path: Path) -> list[str]:
     return [line.strip() for line in text.split("\n") if line.strip()]
 
 
-# ---------------------------------------------------------------------------------- data in one order
+# -------------------------------------------------------------------------------- data in one order
 
 
-def sequences(
-    scale: Scale, tokenizer, lines: list[str], seed: int | None
-) -> Iterator[list[int]]:
+def sequences(scale: Scale, tokenizer, lines: list[str], seed: int | None) -> Iterator[list[int]]:
     """Training sequences of token ids: lines, or blocks of `context` tokens, BOS first.
 
     Args:
@@ -110,7 +116,9 @@ def sequences(
     for tokens in _encoded_lines(tokenizer, lines, seed):
         if scale.tokenizer == "word":
             if len(tokens) >= scale.context:
-                raise InputError(f"a line has {len(tokens)} words; {scale.name} takes {scale.context - 1}")
+                raise InputError(
+                    f"a line has {len(tokens)} words; {scale.name} takes {scale.context - 1}"
+                )
             yield [bos, *tokens]
         else:
             stream.extend([bos, *tokens])
@@ -149,7 +157,7 @@ def held_out_sequences(scale: Scale, tokenizer, corpus: Corpus) -> dict[str, lis
     return found
 
 
-# --------------------------------------------------------------------------------------- the training
+# ------------------------------------------------------------------------------------- the training
 
 
 def checkpoint_steps(steps: int) -> list[int]:
@@ -201,7 +209,9 @@ def pretrain(
     previous = out / "training.json"
     if previous.is_file():
         if json.loads(previous.read_text()) != card:
-            raise InputError(f"{out} holds another training (see {previous.name}): name a new folder")
+            raise InputError(
+                f"{out} holds another training (see {previous.name}): name a new folder"
+            )
     elif out.exists() and any(out.iterdir()):
         raise InputError(f"{out} holds files that are not ours: name a new folder")
     else:
@@ -210,14 +220,18 @@ def pretrain(
     if all((out / checkpoint_name(s) / CARD).is_file() for s in keep):
         return out
     rng = np.random.default_rng(0)
-    some = rng.permutation(len(corpus.train))[:TOKENIZER_LINES] if scale.tokenizer == "bpe" else None
+    some = (
+        rng.permutation(len(corpus.train))[:TOKENIZER_LINES] if scale.tokenizer == "bpe" else None
+    )
     if some is None:
         sample = [*corpus.train, *corpus.words, *itertools.chain(*corpus.held_out.values())]
     else:
         sample = [corpus.train[i] for i in some]
     tokenizer = new_tokenizer(scale, sample)
     model = new_model(scale, len(tokenizer), seed).to(device)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=scale.lr, betas=(0.9, 0.95), weight_decay=0.01, fused=True)
+    optimiser = torch.optim.AdamW(
+        model.parameters(), lr=scale.lr, betas=(0.9, 0.95), weight_decay=0.01, fused=True
+    )
     data = sequences(scale, tokenizer, corpus.train, seed)
     held_out = held_out_sequences(scale, tokenizer, corpus)
     start = _resume(out, model, optimiser)
@@ -231,7 +245,9 @@ def pretrain(
             _keep_state(out, model, optimiser, step)
             shown = ", ".join(f"{text} {loss:.3f}" for text, loss in losses.items())
             seconds = time.monotonic() - began
-            progress(f"{scale.name} seed {seed} step {step}/{steps} ({seconds:.0f} s): loss {shown}")
+            progress(
+                f"{scale.name} seed {seed} step {step}/{steps} ({seconds:.0f} s): loss {shown}"
+            )
         if step < steps:
             batch = list(itertools.islice(data, scale.batch))
             tokens += sum(len(s) - 1 for s in batch)
@@ -306,5 +322,7 @@ def _write_log(out: Path) -> None:
     for path in sorted(out.glob(f"step-*/{CARD}")):
         card = json.loads(path.read_text())
         for text, loss in card["held_out_loss"].items():
-            rows.append({"step": card["step"], "text": text, "tokens": card["tokens"], "loss": loss})
+            rows.append(
+                {"step": card["step"], "text": text, "tokens": card["tokens"], "loss": loss}
+            )
     write_table(out / "training.csv", pd.DataFrame(rows), ["step", "text"])

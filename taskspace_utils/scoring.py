@@ -13,10 +13,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from .models import LanguageModel
-from .store import InputError
+from taskspace_utils.models import LanguageModel
+from taskspace_utils.store import InputError
 
-CHUNK_TOKENS = 2048  # tokens in one forward pass: large enough to be fast, small enough for 50k words
+CHUNK_TOKENS = (
+    2048  # tokens in one forward pass: large enough to be fast, small enough for 50k words
+)
 
 
 def chunks(ids: list[list[int]], tokens: int = CHUNK_TOKENS) -> Iterator[list[int]]:
@@ -46,7 +48,10 @@ def sequence_log_probabilities(model: torch.nn.Module, ids: list[list[int]]) -> 
         targets[row, 1 : len(tokens)] = padded[row, 1 : len(tokens)]
     logits = model(input_ids=padded.to(device), use_cache=False).logits[:, :-1].float()
     loss = torch.nn.functional.cross_entropy(
-        logits.flatten(0, 1), targets[:, 1:].flatten().to(device), ignore_index=-100, reduction="none"
+        logits.flatten(0, 1),
+        targets[:, 1:].flatten().to(device),
+        ignore_index=-100,
+        reduction="none",
     )
     return -loss.view(len(ids), length - 1).sum(dim=1)
 

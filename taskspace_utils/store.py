@@ -6,6 +6,7 @@ that writes results. It knows nothing of models or methods; `runs` decides what 
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import io
 import json
@@ -22,7 +23,18 @@ from pathlib import Path
 import pandas as pd
 
 # The rooms whose code decides a number; their text is part of every stored result's key.
-METHOD_ROOMS = ("pairs grammar models checks scoring pretraining ftgd probing spaces hypotheses").split()
+METHOD_ROOMS = [
+    "pairs",
+    "grammar",
+    "models",
+    "checks",
+    "scoring",
+    "pretraining",
+    "ftgd",
+    "probing",
+    "spaces",
+    "hypotheses",
+]
 
 # Tables of a run folder: its key columns (rows are sorted by them), then its other columns.
 # A run over several models puts MODEL_KEYS before them.
@@ -32,9 +44,18 @@ TABLES: dict[str, tuple[list[str], list[str]]] = {
         [*MODEL_KEYS, "task"],
         ["n", "accuracy", "margin", "margin_sd", "ties", "bits_per_token"],
     ),
+    "margins": ([*MODEL_KEYS, "task", "pair_id"], ["log_p_good", "log_p_bad", "margin"]),
     "transfer": (
         [*MODEL_KEYS, "tuning", "source", "target"],
-        ["margin_before", "margin_after", "margin_se", "accuracy_before", "accuracy_after", "n_eval", "flag"],
+        [
+            "margin_before",
+            "margin_after",
+            "margin_se",
+            "accuracy_before",
+            "accuracy_after",
+            "n_eval",
+            "flag",
+        ],
     ),
     "tuning": (
         [*MODEL_KEYS, "tuning", "source"],
@@ -42,14 +63,36 @@ TABLES: dict[str, tuple[list[str], list[str]]] = {
     ),
     "gradient": (
         [*MODEL_KEYS, "a", "b"],
-        ["cosine", "cosine_corrected", "cosine_blocks", "overlap", "overlap_lift", "overlap_blocks",
-         "energy", "dot", "dot_masked", "k"],
-    ),  # fmt: skip
+        [
+            "cosine",
+            "cosine_corrected",
+            "cosine_blocks",
+            "overlap",
+            "overlap_lift",
+            "overlap_blocks",
+            "energy",
+            "dot",
+            "dot_masked",
+            "k",
+        ],
+    ),
     "tasks": (
         [*MODEL_KEYS, "task"],
-        ["phenomenon", "norm", "reliability", "participation", "top_001", "top_01", "top_10",
-         "embedding_share", "bag_accuracy", "family", "sham_of", "flag"],
-    ),  # fmt: skip
+        [
+            "phenomenon",
+            "norm",
+            "reliability",
+            "participation",
+            "top_001",
+            "top_01",
+            "top_10",
+            "embedding_share",
+            "bag_accuracy",
+            "family",
+            "sham_of",
+            "flag",
+        ],
+    ),
     "training": ([*MODEL_KEYS, "text"], ["tokens", "loss"]),
     "configs": (
         ["tuning"],
@@ -69,7 +112,7 @@ class InputError(ValueError):
     """
 
 
-# ---------------------------------------------------------------------------------- where things are
+# --------------------------------------------------------------------------------- where things are
 
 
 def project_root() -> Path:
@@ -120,15 +163,35 @@ def text_key(lines: Iterable[str]) -> str:
 
 
 def method_version() -> str:
-    """12 hex digits that stand for the code of the method rooms taken as one."""
+    """12 hex digits that stand for the code of the method rooms taken as one.
+
+    Comments, docstrings and layout do not count: they change no number.
+    """
     here = Path(__file__).parent
-    return tree_hash(p for r in METHOD_ROOMS if (p := here / f"{r}.py").exists())[:12]
+    digest = hashlib.sha256()
+    for room in METHOD_ROOMS:
+        tree = ast.parse((here / f"{room}.py").read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            body = getattr(node, "body", None)
+            if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
+                if isinstance(body[0].value, ast.Constant):
+                    body[0] = ast.Pass()
+        digest.update(ast.dump(tree).encode())
+    return digest.hexdigest()[:12]
 
 
 def versions() -> dict[str, str]:
     """Versions of what the numbers depend on, for manifests and keys."""
     found = {"python": platform.python_version()}
-    for name in ("taskspace-utils", "torch", "transformers", "tokenizers", "numpy", "pandas", "scikit-learn"):
+    for name in (
+        "taskspace-utils",
+        "torch",
+        "transformers",
+        "tokenizers",
+        "numpy",
+        "pandas",
+        "scikit-learn",
+    ):
         try:
             found[name] = version(name).split("+")[0]
         except PackageNotFoundError:
@@ -136,7 +199,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-# --------------------------------------------------------------------------------------------- files
+# -------------------------------------------------------------------------------------------- files
 
 
 def write_atomic(path: str | Path, content: str | bytes) -> Path:
@@ -156,7 +219,7 @@ def write_atomic(path: str | Path, content: str | bytes) -> Path:
     return path
 
 
-class new_folder:  # noqa: N801 - used like a function: `with new_folder(path) as temporary:`
+class new_folder:
     """A folder that appears whole or not at all.
 
     Inside the `with` block one writes into a temporary sibling; at its end the sibling takes the
@@ -217,15 +280,13 @@ def read_table(path: str | Path) -> pd.DataFrame:
     return table
 
 
-# --------------------------------------------------------------------------------------- run folders
+# -------------------------------------------------------------------------------------- run folders
 
 
 def model_columns(table: pd.DataFrame, model: str, scale="", seed="", step="") -> pd.DataFrame:
     """Put the keys of one model before a table's columns; empty where unknown."""
     keyed = table.copy()
-    for place, (name, value) in enumerate(
-        zip(MODEL_KEYS, (model, scale, seed, step), strict=True)
-    ):
+    for place, (name, value) in enumerate(zip(MODEL_KEYS, (model, scale, seed, step), strict=True)):
         keyed.insert(place, name, value)
     return keyed
 
@@ -241,10 +302,14 @@ def write_run(folder: str | Path, tables: Mapping[str, pd.DataFrame], manifest: 
     """
     for name, table in tables.items():
         if name not in TABLES:
-            raise ValueError(f"no table named {name} in a run folder; there are {', '.join(TABLES)}")
+            raise ValueError(
+                f"no table named {name} in a run folder; there are {', '.join(TABLES)}"
+            )
         keys, columns = TABLES[name]
         if list(table.columns) != [*keys, *columns]:
-            raise ValueError(f"table {name}: columns {list(table.columns)}, not {[*keys, *columns]}")
+            raise ValueError(
+                f"table {name}: columns {list(table.columns)}, not {[*keys, *columns]}"
+            )
         if table.duplicated(keys).any():
             raise ValueError(f"table {name}: two rows have the same {', '.join(keys)}")
     with new_folder(folder, "manifest.json") as temporary:
@@ -304,4 +369,5 @@ def reference_run(name: str) -> Run:
 
 def say(text: str) -> None:
     """Progress for a person at a terminal: a line on standard error."""
-    print(text, file=sys.stderr, flush=True)
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()

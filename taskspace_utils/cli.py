@@ -1,0 +1,305 @@
+"""The command line: `taskspaces …`. Each command calls one function of a room and prints a little.
+
+What a person must mend ends with one message and status 2; a chapter or a page that fails, with
+status 1. No torch is imported before a command needs it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from taskspace_utils import __version__, store
+from taskspace_utils.store import InputError, say
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; return the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except InputError as error:
+        say(f"taskspaces {options.command}: {error}")
+        return 2
+    except KeyboardInterrupt:
+        say("stopped; the same command goes on where this one was")
+        return 130
+    except Exception as error:
+        from taskspace_utils.chapters import BuildError
+
+        if not isinstance(error, BuildError):
+            raise
+        say(f"taskspaces {options.command}: {error}")
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="taskspaces",
+        description="Task spaces of language models: minimal pairs, models, probing, and the book.",
+        epilog="`taskspaces COMMAND --help` explains a command. Results are small tables.",
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, run, text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        sub.set_defaults(run=run)
+        return sub
+
+    sub = command("generate", _generate, "write minimal pairs and a corpus of our own language")
+    sub.add_argument(
+        "--out", required=True, metavar="PAIRS", help="file of pairs (.jsonl, .csv, .tsv)"
+    )
+    sub.add_argument(
+        "--corpus", metavar="TEXT", help="file for a corpus that holds none of the pairs"
+    )
+    sub.add_argument("--seed", type=_whole, default=0, help="which choice (default 0)")
+    sub.add_argument("--pairs-per-task", type=_whole, default=200, metavar="N", help="default 200")
+    sub.add_argument("--sentences", type=_whole, default=60_000, metavar="N", help="default 60000")
+    sub.add_argument("--tasks", type=_names, metavar="A,B", help="only these tasks")
+
+    sub = command("check-pairs", _check_pairs, "list tasks, counts and faults of minimal pairs")
+    sub.add_argument("path", help="a file of pairs, or a folder of such files")
+    sub.add_argument("--strict", action="store_true", help="warnings are errors")
+
+    sub = command("pretrain", _pretrain, "train a model of a scale and keep its checkpoints")
+    sub.add_argument(
+        "--scale", required=True, help="a row of data/scales.yml, such as S, M, L or 8M"
+    )
+    sub.add_argument(
+        "--corpus", required=True, metavar="PATH", help=".txt, .txt.xz, or a folder of them"
+    )
+    sub.add_argument("--steps", type=_whole, required=True, help="optimiser steps")
+    sub.add_argument("--seed", type=_whole, default=0, help="of weights and data order (default 0)")
+    sub.add_argument(
+        "--out", required=True, metavar="DIR", help="folder for step-000000/ and so on"
+    )
+    sub.add_argument("--threads", type=_whole, help="processor threads (default: all)")
+
+    sub = command("score", _score, "score minimal pairs with a model")
+    _model_options(sub)
+    _pair_options(sub)
+    sub.add_argument("--out", required=True, metavar="DIR", help="folder for the tables")
+
+    sub = command("probe", _probe, "probe a model: transfer space and gradient space")
+    _model_options(sub)
+    _pair_options(sub)
+    sub.add_argument("--out", required=True, metavar="DIR", help="run folder for the tables")
+    sub.add_argument("--methods", type=_names, default=["transfer", "gradient"], metavar="M,M",
+                     help="transfer, gradient or both (default)")  # fmt: skip
+    sub.add_argument("--seed", type=_whole, default=0, help="which pairs are chosen (default 0)")
+    sub.add_argument("--pairs-per-task", type=_whole, default=100, metavar="N",
+                     help="half to tune on, half to evaluate (default 100)")  # fmt: skip
+    sub.add_argument("--tasks", type=_names, metavar="A,B", help="only these tasks")
+    sub.add_argument("--text", metavar="PATH", help="neutral text on which harm is measured")
+    sub.add_argument("--k", type=_shares, default=[0.01, 1.0], metavar="K,K",
+                     help="shares of the parameters tuned (default 0.01,1)")  # fmt: skip
+    sub.add_argument("--target", type=float, default=3.0, metavar="NATS",
+                     help="gain of the train margin to stop at (default 3)")  # fmt: skip
+    sub.add_argument("--plan", action="store_true", help="say what it would take, and stop")
+
+    sub = command("sweep", _sweep, "train and probe a profile's whole grid")
+    _profile_option(sub)
+    sub.add_argument("--out", metavar="DIR", help="run folder (default: in the store)")
+
+    sub = command("chapter", _chapter, "execute one chapter")
+    sub.add_argument("chapter", metavar="NN", help="its number or name")
+    _profile_option(sub)
+    sub.add_argument("-p", action="append", default=[], metavar="NAME=VALUE", help="a parameter")
+    sub.add_argument("--out", metavar="DIR", help="folder for the executed notebook")
+
+    sub = command("book", _book, "run what is missing and build the book")
+    _profile_option(sub)
+    sub.add_argument("--out", metavar="DIR", help="folder for html/ (default _build)")
+    return parser
+
+
+def _model_options(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--model", required=True, metavar="DIR_OR_ID", help="a folder or a hub id")
+    sub.add_argument("--revision", help="branch, tag or commit on the hub")
+    sub.add_argument("--bos", default="auto", choices=["auto", "bos", "eos", "none"],
+                     help="token before each sentence; auto: BOS, or EOS in its place")  # fmt: skip
+
+
+def _pair_options(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--pairs", required=True, metavar="PATH", help="file or folder of pairs")
+    sub.add_argument("--strict", action="store_true", help="warnings about pairs are errors")
+    sub.add_argument("--skip-faulty", action="store_true", help="leave out faulty pairs, say which")
+
+
+def _profile_option(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--profile", default="laptop", help="smoke, laptop (default) or paper")
+
+
+# --------------------------------------------------------------------------------- kinds of values
+
+
+def _whole(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is below 0")
+    return value
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _shares(text: str) -> list[float]:
+    values = [float(part) for part in _names(text)]
+    if not values or not all(0 < v <= 1 for v in values):
+        raise argparse.ArgumentTypeError(f"{text}: shares are above 0 and at most 1")
+    return values
+
+
+# ------------------------------------------------------------------------------------ the commands
+
+
+def _generate(options) -> None:
+    from taskspace_utils.grammar import load_grammar
+    from taskspace_utils.pairs import write_pairs
+
+    grammar = load_grammar()
+    pairs = grammar.pairs(options.pairs_per_task, options.seed, options.tasks)
+    lines = None
+    if options.corpus:
+        shown = {*pairs["good"], *pairs["bad"]}
+        lines = grammar.corpus(options.sentences, options.seed, exclude=shown)
+    write_pairs(options.out, pairs)
+    say(f"{len(pairs)} pairs of {pairs['task'].nunique()} tasks: {options.out}")
+    if lines is not None:
+        store.write_atomic(options.corpus, "".join(f"{line}\n" for line in lines))
+        say(f"{len(lines)} sentences: {options.corpus}")
+
+
+def _check_pairs(options) -> None:
+    from taskspace_utils.checks import check_table
+    from taskspace_utils.pairs import scan_pairs
+
+    pairs, faults = scan_pairs(options.path)
+    if len(pairs):
+        table = check_table(pairs, faults)
+        print(table.to_string(index=False, float_format="%.2f"))
+    for fault in faults:
+        print(f"{'error' if fault.error else 'warning'}: {fault}")
+    errors = sum(f.error or options.strict for f in faults)
+    print(f"{len(pairs)} pairs, {errors} errors, {len(faults) - errors} warnings")
+    if errors:
+        raise InputError(f"{options.path} has {errors} errors: mend the lines above")
+
+
+def _pretrain(options) -> None:
+    import torch
+
+    from taskspace_utils.models import load_scale
+    from taskspace_utils.pretraining import pretrain, read_corpus
+
+    scale = load_scale(options.scale)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    corpus = read_corpus(options.corpus)
+    folder = pretrain(scale, corpus, options.steps, options.seed, options.out)
+    say(f"checkpoints and training.csv: {folder}")
+
+
+def _pairs_of(options):
+    from taskspace_utils.pairs import read_pairs, scan_pairs
+
+    pairs = read_pairs(options.pairs, options.strict, options.skip_faulty)
+    if options.skip_faulty:
+        for fault in scan_pairs(options.pairs)[1]:
+            if fault.error or options.strict:
+                say(f"left out: {fault}")
+    if tasks := getattr(options, "tasks", None):
+        known = set(pairs["task"])
+        if missing := [t for t in tasks if t not in known]:
+            raise InputError(
+                f"--tasks: no task {', '.join(missing)} in {options.pairs}; it has "
+                + ", ".join(sorted(known))
+            )
+        pairs = pairs[pairs["task"].isin(tasks)].reset_index(drop=True)
+    return pairs
+
+
+def _score(options) -> None:
+    from taskspace_utils import scoring
+    from taskspace_utils.models import load_model
+
+    store.new_folder(options.out, "manifest.json")
+    pairs = _pairs_of(options)
+    lm = load_model(options.model, options.revision, options.bos)
+    table, each = scoring.score(lm, pairs)
+    columns = ["task", "pair_id", "log_p_good", "log_p_bad", "margin"]
+    tables = {"accuracy": table, "margins": each[columns]}
+    manifest = {
+        "model": lm.name,
+        "weights": lm.weights,
+        "bos": lm.bos,
+        "pairs": store.text_key(map(repr, pairs.itertuples(index=False))),
+        "method": store.method_version(),
+        "versions": store.versions(),
+    }
+    keyed = {name: store.model_columns(t, **lm.keys) for name, t in tables.items()}
+    store.write_run(options.out, keyed, manifest)
+    print(table.to_string(index=False, float_format="%.3f"))
+    say(f"tables: {options.out}")
+
+
+def _probe(options) -> None:
+    from taskspace_utils import runs
+    from taskspace_utils.pairs import split_pairs
+
+    if unknown := set(options.methods) - set(runs.METHODS):
+        raise InputError(
+            f"--methods: {', '.join(sorted(unknown))}; there are transfer and gradient"
+        )
+    if options.target <= 0.1:
+        raise InputError(f"--target is {options.target} nats; it must be above 0.1")
+    pairs = split_pairs(_pairs_of(options), options.pairs_per_task, options.seed)
+    text: tuple[str, ...] = ()
+    if options.text:
+        from taskspace_utils.pretraining import read_corpus
+
+        corpus = read_corpus(options.text)
+        text = tuple(line for lines in corpus.held_out.values() for line in lines[:60])
+    source = runs.Source(options.model, options.revision, options.bos)
+    tunings = [{"k": k, "target": options.target} for k in options.k]
+    if options.plan:
+        print(runs.plan(source, pairs, options.methods, len(tunings)))
+        return
+    about = {"pair_seed": options.seed, "pairs_per_task": options.pairs_per_task}
+    about["harm_text"] = Path(options.text).name if options.text else ""
+    run = runs.probe(source, pairs, options.out, options.methods, tunings, text, about)
+    say(f"run folder: {run.folder}")
+
+
+def _sweep(options) -> None:
+    from taskspace_utils import runs
+
+    say(f"run folder: {runs.sweep(options.profile, options.out).folder}")
+
+
+def _chapter(options) -> None:
+    from taskspace_utils import chapters
+
+    overrides = {}
+    for given in options.p:
+        name, equals, value = given.partition("=")
+        if not equals:
+            raise InputError(f"-p {given}: write NAME=VALUE")
+        overrides[name] = value
+    path = chapters.run_chapter(options.chapter, options.profile, overrides, options.out)
+    say(f"executed: {path}")
+
+
+def _book(options) -> None:
+    from taskspace_utils import book
+
+    book.build(options.profile, options.out)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

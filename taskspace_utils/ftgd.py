@@ -1,0 +1,237 @@
+"""FTGD: fine-tuning via gradient differentials (chapter 5).
+
+The loss of a pair is −m, minus its margin. Its gradient is the gradient differential
+g = ∇L(good) − ∇L(bad): what both sentences ask of the weights cancels. A tuning moves only the
+parameters where |g| is largest, in steps whose predicted gain is fixed, until the margin of the
+training pairs has risen by a target. There is no learning rate and no randomness.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+
+from taskspace_utils.models import LanguageModel
+from taskspace_utils.scoring import chunks, sequence_log_probabilities
+
+TOLERANCE = 0.1  # nats; a tuning lands this close to its target
+HALVINGS = 8  # of one step, before a tuning gives up
+
+
+@dataclass(frozen=True)
+class Config:
+    """How a task is tuned; a row of `configs.csv`.
+
+    Attributes:
+        loss: "differential" (−m, this is FTGD) or "good" (−log P(good), plain tuning).
+        k: share of the parameters that may move; 1 moves all.
+        target: gain of the mean train margin to stop at, nats.
+        delta: predicted gain of a step, nats of the loss.
+        max_steps: give up after so many steps.
+        max_displacement: give up when ‖θ − θ₀‖ / ‖θ₀‖ is larger.
+    """
+
+    loss: str = "differential"
+    k: float = 0.01
+    target: float = 3.0
+    delta: float = 0.3
+    max_steps: int = 40
+    max_displacement: float = 0.01
+
+    def __post_init__(self) -> None:
+        if self.loss not in ("differential", "good"):
+            raise ValueError(f"loss is {self.loss!r}; it must be 'differential' or 'good'")
+        if not 0 < self.k <= 1:
+            raise ValueError(f"k is {self.k}; it must be a share, above 0 and at most 1")
+        if self.target <= TOLERANCE or self.delta <= 0:
+            raise ValueError(f"target must be above {TOLERANCE} nats and delta above 0")
+
+    @property
+    def id(self) -> str:
+        """The name of this configuration in tables, such as `differential-k0.01-g3`."""
+        return f"{self.loss}-k{self.k:g}-g{self.target:g}"
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What a tuning did.
+
+    Attributes:
+        own_gain: rise of the mean train margin, nats.
+        steps: steps taken.
+        reached: whether the target was reached.
+        displacement: ‖θ − θ₀‖ / ‖θ₀‖.
+        reason: why not, else "".
+    """
+
+    own_gain: float
+    steps: int
+    reached: bool
+    displacement: float
+    reason: str
+
+
+# ------------------------------------------------------------------------ all weights as one vector
+
+
+def parameters(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
+    """The trainable parameters by name, tied ones once, in the order of the long vector."""
+    return {name: p for name, p in model.named_parameters() if p.requires_grad}
+
+
+def embedding_names(model: torch.nn.Module) -> set[str]:
+    """Names of the parameters that belong to single tokens or positions, not to blocks."""
+    tables = {id(m.weight) for m in model.modules() if isinstance(m, torch.nn.Embedding)}
+    if (output := model.get_output_embeddings()) is not None:
+        tables.add(id(output.weight))
+    return {name for name, p in parameters(model).items() if id(p) in tables}
+
+
+def flat_weights(model: torch.nn.Module) -> torch.Tensor:
+    """A copy of all trainable parameters as one vector, shape (P,)."""
+    return torch.cat([p.detach().flatten() for p in parameters(model).values()])
+
+
+def set_weights(model: torch.nn.Module, vector: torch.Tensor) -> None:
+    """Write a vector of shape (P,) into the parameters, bit for bit."""
+    start = 0
+    with torch.no_grad():
+        for p in parameters(model).values():
+            p.copy_(vector[start : start + p.numel()].view_as(p))
+            start += p.numel()
+
+
+def norm(vector: torch.Tensor) -> float:
+    """Euclidean norm, added up in float64 in chunks: float32 loses digits on long vectors."""
+    return sum(float(part.double().square().sum()) for part in vector.split(2**20)) ** 0.5
+
+
+# ------------------------------------------------------------------------------------- the gradient
+
+
+def loss_gradient(
+    lm: LanguageModel, pairs: pd.DataFrame, loss: str = "differential"
+) -> tuple[torch.Tensor, np.ndarray, np.ndarray]:
+    """Gradient of the mean pair loss; for "differential" this is g = ∇L(good) − ∇L(bad).
+
+    Dropout is off, and the model's weights and `.grad` fields come back as they were.
+
+    Args:
+        pairs: n pairs.
+        loss: "differential" or "good"; see `Config`.
+
+    Returns:
+        The gradient, shape (P,) in the order of `parameters`; log P(good) and log P(bad), each of
+        shape (n,), float64, nats. Equation 5.3 of chapter 5.
+    """
+    n = len(pairs)
+    ids = lm.encode([*pairs["good"], *pairs["bad"]])
+    weight = torch.tensor([-1.0 / n] * n + [(1.0 / n if loss == "differential" else 0.0)] * n)
+    scores = np.empty(2 * n)
+    named = parameters(lm.model)
+    lm.model.eval()
+    total = [torch.zeros_like(p) for p in named.values()]
+    for places in chunks(ids):
+        values = sequence_log_probabilities(lm.model, [ids[i] for i in places])
+        scores[places] = values.detach().double().cpu().numpy()
+        objective = (values * weight[places].to(values.device)).sum()
+        parts = torch.autograd.grad(objective, list(named.values()), allow_unused=True)
+        for whole, part in zip(total, parts, strict=True):
+            if part is not None:
+                whole += part
+    return torch.cat([part.flatten() for part in total]), scores[:n], scores[n:]
+
+
+def top_k(gradient: torch.Tensor, k: float) -> torch.Tensor:
+    """Indices of the largest |g|: exactly max(1, round(k·P)) of them, ascending.
+
+    Among equal values the lower index is taken.
+    """
+    size = gradient.abs()
+    count = max(1, round(k * size.numel()))
+    if count >= size.numel():
+        return torch.arange(size.numel(), device=gradient.device)
+    threshold = torch.topk(size, count, sorted=False).values.min()
+    above = (size > threshold).nonzero().flatten()
+    equal = (size == threshold).nonzero().flatten()[: count - above.numel()]
+    return torch.cat([above, equal]).sort().values
+
+
+# --------------------------------------------------------------------------------------- the tuning
+
+
+def tune(lm: LanguageModel, pairs: pd.DataFrame, config: Config) -> Tuned:
+    """Tune the model in place on one task's train pairs (chapter 5, equations 5.4 to 5.6).
+
+    A step moves θ by −η·M∘g with η = δ / ‖M∘g‖², so that its predicted gain is δ. It is halved
+    while the real gain is under half the prediction, trimmed when it would pass the target, and
+    taken back when a value is not finite.
+    """
+    start = flat_weights(lm.model)
+    size = norm(start)
+    gradient, good, bad = loss_gradient(lm, pairs, config.loss)
+    mask = None if config.k >= 1 else top_k(gradient, config.k)
+    first_margin = (good - bad).mean()
+    weights, gain, steps, displacement = start.clone(), 0.0, 0, 0.0
+
+    def done(reason: str) -> Tuned:
+        set_weights(lm.model, weights)
+        return Tuned(gain, steps, not reason, displacement, reason)
+
+    while gain < config.target - TOLERANCE:
+        if steps >= config.max_steps:
+            return done(f"not reached in {config.max_steps} steps")
+        if displacement > config.max_displacement:
+            return done(f"moved by more than {config.max_displacement:.1%} of the weights' norm")
+        direction = gradient if mask is None else gradient[mask]
+        length = norm(direction)
+        if not length > 0:
+            return done("zero gradient")
+        predicted = (
+            min(config.delta, config.target - gain)
+            if config.loss == "differential"
+            else config.delta
+        )
+        value = _objective(good, bad, config.loss)
+        for _ in range(HALVINGS):
+            trial = weights.clone()
+            change = direction * (-predicted / length**2)
+            if mask is None:
+                trial += change
+            else:
+                trial[mask] += change
+            set_weights(lm.model, trial)
+            new_gradient, new_good, new_bad = loss_gradient(lm, pairs, config.loss)
+            new_gain = float((new_good - new_bad).mean() - first_margin)
+            real = _objective(new_good, new_bad, config.loss) - value
+            if not np.isfinite(real) or real < predicted / 2:
+                predicted /= 2
+            elif new_gain > config.target + TOLERANCE:
+                predicted *= (config.target - gain) / (new_gain - gain)
+            else:
+                break
+        else:
+            return done("no step gained half of what the gradient promised")
+        weights, gradient, good, bad, gain = trial, new_gradient, new_good, new_bad, new_gain
+        steps += 1
+        displacement = norm(weights - start) / size
+    return done("")
+
+
+def _objective(good: np.ndarray, bad: np.ndarray, loss: str) -> float:
+    return float((good - bad).mean() if loss == "differential" else good.mean())
+
+
+@contextmanager
+def tuned(lm: LanguageModel, pairs: pd.DataFrame, config: Config) -> Iterator[Tuned]:
+    """Tune for the length of a `with` block; afterwards the weights are back, bit for bit."""
+    before = flat_weights(lm.model)
+    try:
+        yield tune(lm, pairs, config)
+    finally:
+        set_weights(lm.model, before)
