@@ -1,0 +1,72 @@
+"""A project of two small chapters, to break, edit and build."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import yaml
+
+from taskspace_utils import book, runs, store
+
+ROOT = store.project_root()
+
+CHAPTER = """---
+kernelspec:
+  display_name: Python 3
+  language: python
+  name: python3
+---
+
+# Chapter {name}
+
+```{{code-cell}} ipython3
+:tags: [parameters]
+
+profile: str = "laptop"  # which grid
+k: float = 0.01  # share of parameters
+```
+
+```{{code-cell}} ipython3
+print("{name} ran with", profile, k)
+```
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project whose sweep is instant; `book.build("tiny", root=project)` builds it."""
+    root = tmp_path / "project"
+    for name in ("01_first", "02_second"):
+        store.write_atomic(root / "notebooks" / f"{name}.md", CHAPTER.format(name=name))
+    shutil.copytree(ROOT / "book" / "assets", root / "book" / "assets")
+    shutil.copy(ROOT / "_config.yml", root)
+    store.write_atomic(root / "book" / "references.bib", "")
+    store.write_atomic(root / "book" / "intro.md", "# Start\n")
+    files = [{"file": "notebooks/01_first"}, {"file": "notebooks/02_second"}]
+    toc = {"format": "jb-book", "root": "book/intro", "chapters": files}
+    store.write_atomic(root / "_toc.yml", yaml.safe_dump(toc))
+    monkeypatch.setenv("TASKSPACES_STORE", str(tmp_path / "store"))
+    profile = SimpleNamespace(name="tiny", chapters={"02_second": {"k": 0.5}})
+    monkeypatch.setattr(runs, "load_profile", lambda name: profile)
+    monkeypatch.setattr(runs, "sweep", lambda profile: SimpleNamespace(folder=tmp_path / "run"))
+    monkeypatch.setattr(book, "_vendored", lambda: False)
+    return root
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list:
+    """Replaces Jupyter Book, which takes seconds: the pages of each drawing, by file name."""
+    calls = []
+
+    def draw(texts, root, out, offline):
+        calls.append(texts)
+        html = out / "drawn" / "html"
+        for name in ("index.html", *(f"notebooks/{Path(n).stem}.html" for n in texts)):
+            store.write_atomic(html / name, "page")
+        return html
+
+    monkeypatch.setattr(book, "_draw", draw)
+    return calls

@@ -1,0 +1,185 @@
+"""Builds: what has changed is done, what has not is left, and what fails is never published."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from taskspace_utils import book, chapters, store
+
+STOP = '\n```{code-cell} ipython3\nfirst = 1\nraise LookupError("no such task")\n```\n'
+
+
+def said(capsys: pytest.CaptureFixture) -> str:
+    return capsys.readouterr().err
+
+
+def add(project, name: str, text: str) -> None:
+    path = project / "notebooks" / f"{name}.md"
+    path.write_text(path.read_text() + text)
+
+
+def test_only_what_changed_is_done_again(project, drawn, capsys):
+    index = book.build("tiny", root=project)
+    assert "2 to run, 0 unchanged" in said(capsys)
+
+    assert book.build("tiny", root=project) == index
+    assert "nothing has changed" in said(capsys)
+    assert len(drawn) == 1
+
+    add(project, "02_second", "\nOne more sentence.\n")
+    book.build("tiny", root=project)
+    assert "1 to run, 1 unchanged" in said(capsys)
+
+    store.write_atomic(project / "book" / "intro.md", "# Another start\n")
+    book.build("tiny", root=project)
+    assert "0 to run, 2 unchanged" in said(capsys)
+
+    store.write_atomic(project / "data" / "words.yml", "words: [a]\n")
+    book.build("tiny", root=project)
+    assert "2 to run, 0 unchanged" in said(capsys)
+
+
+def test_a_page_that_is_gone_is_drawn_again(project, drawn, capsys):
+    index = book.build("tiny", root=project)
+    (index.parent / "notebooks" / "01_first.html").unlink()
+    book.build("tiny", root=project)
+    assert "0 to run, 2 unchanged" in said(capsys)
+    assert len(drawn) == 2
+
+
+def test_parameters_of_the_profile_reach_chapter_and_page(project, drawn):
+    book.build("tiny", root=project)
+    first, second = (drawn[0][f"{name}.ipynb"] for name in ("01_first", "02_second"))
+    assert "01_first ran with tiny 0.01" in first
+    assert "02_second ran with tiny 0.5" in second
+    assert "k: float = 0.5  # share of parameters" in second
+    assert "injected-parameters" not in first + second
+    assert "Profile <strong>tiny</strong>" in first
+
+
+def test_a_failing_chapter_names_its_place_and_leaves_no_book(project, drawn, capsys):
+    index = book.build("tiny", root=project)
+    add(project, "01_first", STOP)
+    with pytest.raises(book.BuildError) as error:
+        book.build("tiny", root=project)
+    line = (project / "notebooks" / "01_first.md").read_text().splitlines().index("first = 1") + 1
+    assert f"notebooks/01_first.md:{line}, cell 3 (`first = 1`)" in str(error.value)
+    assert "LookupError: no such task" in str(error.value)
+    assert (project / "_build" / "failed" / "01_first.ipynb").is_file()
+    assert not index.exists()
+
+    said(capsys)
+    with pytest.raises(book.BuildError):  # a failure is never remembered as done
+        book.build("tiny", root=project)
+    assert "1 to run, 1 unchanged" in said(capsys)  # the other chapter ran in spite of it
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("import os; os._exit(3)", "cell 3 (`import os; os._exit(3)`): .*Kernel died"),
+        ("import warnings; warnings.warn('old')", "a warning, which no page may show: .*old"),
+    ],
+)
+def test_a_dead_kernel_and_a_warning_are_failures(project, drawn, code, message):
+    add(project, "01_first", f"\n```{{code-cell}} ipython3\n{code}\n```\n")
+    with pytest.raises(book.BuildError, match=message.replace("(", r"\(").replace(")", r"\)")):
+        book.build("tiny", root=project)
+
+
+def test_a_warning_of_jupyter_book_is_an_error(project):
+    add(project, "01_first", "\nSee {ref}`nowhere`.\n")
+    with pytest.raises(book.BuildError, match=r"notebooks/01_first.*undefined label: 'nowhere'"):
+        book.build("tiny", root=project)
+    assert not (project / "_build" / "html").exists()
+
+
+def test_unknown_chapters_and_parameters_stop_a_build_before_anything_runs(
+    project, drawn, monkeypatch
+):
+    for given, message in [
+        ({"02_second": {"kk": 1}}, "02_second has no parameter 'kk'"),
+        ({"02_secnd": {}}, "no chapter '02_secnd' .did you mean 02_second"),
+    ]:
+        profile = SimpleNamespace(name="tiny", chapters=given)
+        monkeypatch.setattr("taskspace_utils.runs.load_profile", lambda _, p=profile: p)
+        with pytest.raises(store.InputError, match=message):
+            book.build("tiny", root=project)
+    assert not store.store_path().exists()
+
+
+def test_a_killed_build_resumes_and_has_published_nothing(project, drawn, tmp_path, capsys):
+    flag = tmp_path / "go on"
+    wait = f"import pathlib, time\nwhile not pathlib.Path({str(flag)!r}).exists(): time.sleep(0.1)"
+    add(project, "02_second", f"\n```{{code-cell}} ipython3\n{wait}\n```\n")
+    code = (
+        "import sys, pathlib, types\n"
+        "from taskspace_utils import book, runs\n"
+        "profile = types.SimpleNamespace(name='tiny', chapters={'02_second': {'k': 0.5}})\n"
+        "runs.load_profile = lambda name: profile\n"
+        "runs.sweep = lambda p: types.SimpleNamespace(folder=pathlib.Path('none'))\n"
+        "book._vendored = lambda: False\n"
+        "book.build('tiny', root=pathlib.Path(sys.argv[1]))\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(project)],
+        start_new_session=True,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 60
+    while not list(store.store_path().rglob("01_first.ipynb")):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (project / "_build" / "html").exists()
+    assert not list(store.store_path().rglob("02_second.ipynb"))
+
+    flag.touch()
+    book.build("tiny", root=project)
+    assert "1 to run, 1 unchanged" in said(capsys)
+
+
+def test_without_npm_the_pages_keep_their_cdn(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("TASKSPACES_STORE", str(tmp_path))
+    monkeypatch.setattr(book.shutil, "which", lambda name: None)
+    assert book._vendored() is False
+    assert "npm is not installed" in said(capsys)
+
+    monkeypatch.setattr(book.shutil, "which", lambda name: "false")
+    assert book._vendored() is False
+    assert "npm could not fetch mathjax" in said(capsys)
+    assert not list(tmp_path.rglob("*"))  # no half-fetched cache
+
+
+def test_run_chapter_writes_a_notebook_with_ones_own_parameters(project, tmp_path):
+    path = project / "notebooks" / "01_first.md"
+    out = chapters.run_chapter(path, "tiny", {"k": "0.25"}, out=tmp_path / "own")
+    assert out == tmp_path / "own" / "01_first.ipynb"
+    assert "01_first ran with tiny 0.25" in out.read_text()
+
+
+def test_an_unchanged_smoke_book_takes_seconds_and_no_torch(smoke_book, smoke_store):
+    code = (
+        "import sys; from taskspace_utils import book\n"
+        "book.build('smoke', out=sys.argv[1])\n"
+        "assert not {'torch', 'papermill', 'transformers'} & set(sys.modules)\n"
+    )
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(smoke_book.parent)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "nothing has changed" in done.stderr
+    assert time.monotonic() - began < 15
