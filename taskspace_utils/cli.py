@@ -263,8 +263,7 @@ def _probe(options) -> None:
     if options.text:
         from taskspace_utils.pretraining import read_corpus
 
-        corpus = read_corpus(options.text)
-        text = tuple(line for lines in corpus.held_out.values() for line in lines[:60])
+        text = read_corpus(options.text).neutral()
     source = runs.Source(options.model, options.revision, options.bos)
     tunings = [{"k": k, "target": options.target} for k in options.k]
     if options.plan:

@@ -52,6 +52,11 @@ class Corpus:
         """16 hex digits that stand for the training lines."""
         return text_key(self.train)
 
+    def neutral(self, lines: int = 100) -> tuple[str, ...]:
+        """Held-out lines to measure harm on, one of each text in turn."""
+        turns = itertools.zip_longest(*self.held_out.values())
+        return tuple(line for turn in turns for line in turn if line is not None)[:lines]
+
 
 def read_corpus(path: str | Path) -> Corpus:
     """Read plain text, one paragraph or sentence a line: a `.txt`, a `.txt.xz`, or a folder.

@@ -186,7 +186,7 @@ def gradient_space(
     n = len(names)
     blocks = _block_mask(lm.model)
     gram = _gram(vectors)
-    gram_blocks = _gram([v[blocks] for v in vectors])
+    gram_blocks = _gram(vectors, blocks)
     size = np.sqrt(np.diag(gram))
     cosine = _cross_half(_unit(gram), n)
     reliability = np.diag(cosine).copy()
@@ -270,11 +270,13 @@ def _block_mask(model: torch.nn.Module) -> torch.Tensor:
     )
 
 
-def _gram(vectors: list[torch.Tensor]) -> np.ndarray:
-    """All inner products, added up in float64 in chunks."""
+def _gram(vectors: list[torch.Tensor], kept: torch.Tensor | None = None) -> np.ndarray:
+    """All inner products, over all places or those `kept`, added up in float64 in chunks."""
     gram = torch.zeros(len(vectors), len(vectors), dtype=torch.float64)
     for start in range(0, len(vectors[0]), 2**18):
         part = torch.stack([v[start : start + 2**18] for v in vectors]).double()
+        if kept is not None:
+            part = part[:, kept[start : start + 2**18]]
         gram += part @ part.T
     return gram.numpy()
 

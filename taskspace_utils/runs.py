@@ -272,9 +272,25 @@ def _compute(cell: Cell, pairs: pd.DataFrame, text: tuple[str, ...]) -> dict[str
     else:
         neutral = probing.neutral_text(lm, list(text)) if text else None
         config = ftgd.Config(**dict(cell.tuning))
-        row, summary = probing.transfer_row(lm, pairs, cell.task, config, neutral)
+        before = _margins_before(
+            cell.source, store.text_key([*pairs["good"], *pairs["bad"], *pairs["split"]]), pairs
+        )
+        row, summary = probing.transfer_row(lm, pairs, cell.task, config, neutral, before)
         tables = {"transfer": row, "tuning": pd.DataFrame([summary])}
     return {name: store.model_columns(table, **lm.keys) for name, table in tables.items()}
+
+
+_BEFORE: dict = {}
+
+
+def _margins_before(source: Source, key: str, pairs: pd.DataFrame):
+    """Margins of the eval pairs before tuning: the same for all rows that a process works on."""
+    from taskspace_utils.scoring import margins
+
+    if (source, key) not in _BEFORE:
+        _BEFORE.clear()
+        _BEFORE[source, key] = margins(_loaded(source), pairs[pairs["split"] == "eval"])
+    return _BEFORE[source, key]
 
 
 def run_cells(
@@ -450,9 +466,9 @@ def sweep(profile: Profile | str, out: str | Path | None = None, workers: int | 
     about = {"key": key, "profile": profile.name, "pair_seed": profile.pair_seed} | {
         "parameters": {k: v for k, v in vars(profile).items() if k != "chapters"},
         "bos": "bos",
-        "harm_text": next(iter(corpus(profile).held_out)),
+        "harm_text": ", ".join(corpus(profile).held_out),
     }
-    text = tuple(next(iter(corpus(profile).held_out.values())))
+    text = corpus(profile).neutral()
     return assemble(folder, cells, task_pairs(profile), text, about, pd.concat(logs), workers)
 
 

@@ -1,0 +1,86 @@
+"""A task space as a heat map: every task with every task, phenomena side by side."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from taskspace_utils import figures
+from taskspace_utils.spaces import ordered, square, transfer
+from taskspace_utils.store import Run
+
+
+def load(run: Run, value: str = "cosine", tuning: str | None = None, **where) -> pd.DataFrame:
+    """Cells of one space, phenomena in alphabetical order.
+
+    Args:
+        value: a column of `gradient.csv`; or "transfer" (Δm, nats) or "relative" (τ).
+        tuning: which tuning, for a transfer space; the run's first by default.
+        where: which model, such as scale="M", step=800.
+
+    Returns:
+        columns source, target, value, phenomenon (of source), name.
+    """
+    name = "transfer" if value in ("transfer", "relative") else "gradient"
+    table = only(run.table(name), where)
+    tasks = run.table("tasks").drop_duplicates("task")
+    if name == "transfer":
+        tuning = tuning or sorted(table["tuning"].unique())[0]
+        space = transfer(table[table["tuning"] == tuning], relative=value == "relative")
+    else:
+        space = square(table, value)
+    space = ordered(space, tasks)
+    long = space.stack(future_stack=True).rename("value").reset_index()
+    long.columns = ["source", "target", "value"]
+    phenomenon = tasks.set_index("task")["phenomenon"]
+    return long.assign(phenomenon=long["source"].map(phenomenon), name=value)
+
+
+def only(table: pd.DataFrame, where: dict) -> pd.DataFrame:
+    """The rows of one model: those that have all the given values."""
+    for column, wanted in where.items():
+        table = table[table[column] == wanted]
+    if table.empty:
+        raise ValueError(f"the run has no rows with {where}")
+    return table
+
+
+LABELS = {
+    "cosine": "cosine of the gradient differentials (disjoint pairs)",
+    "cosine_corrected": "cosine, corrected for reliability",
+    "cosine_blocks": "cosine, embeddings left out",
+    "overlap": "overlap of the top-k parameters",
+    "overlap_lift": "overlap ÷ chance",
+    "energy": "energy of the target's gradient in the source's top k",
+    "transfer": "change of the target's margin (nats)",
+    "relative": "transfer relative to the source's own gain",
+}
+
+
+def plot(table: pd.DataFrame, limit: float | None = None) -> Figure:
+    """Heat map with sources as rows; colours go from −limit to limit."""
+    names = list(dict.fromkeys(table["source"]))
+    space = table.pivot(index="source", columns="target", values="value").loc[names, names]
+    values = space.to_numpy()
+    off = values[~np.eye(len(values), dtype=bool)]
+    limit = limit or float(np.nanmax(np.abs(off))) or 1.0
+    side = max(4.2, 0.16 * len(names) + 2.2)
+    fig, ax = figures.new(side + 1.0, side)
+    image = ax.imshow(values, cmap=figures.DIVERGING, vmin=-limit, vmax=limit)
+    image.cmap.set_bad("#dddddd")
+    phenomena = table.drop_duplicates("source")["phenomenon"].tolist()
+    edges = [i for i in range(1, len(names)) if phenomena[i] != phenomena[i - 1]]
+    for edge in edges:
+        ax.axhline(edge - 0.5, color="black", linewidth=0.6)
+        ax.axvline(edge - 0.5, color="black", linewidth=0.6)
+    size = 8 if len(names) <= 40 else 5
+    labels = [figures.readable(n) for n in names]
+    ax.set_yticks(range(len(names)), labels, fontsize=size)
+    ax.set_xticks(range(len(names)), labels, rotation=90, fontsize=size)
+    ax.set(ylabel="source task (a)", xlabel="target task (b)")
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    label = LABELS.get(table["name"].iloc[0], table["name"].iloc[0])
+    fig.colorbar(image, ax=ax, label=label, shrink=0.7)
+    return fig
