@@ -7,7 +7,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import yaml
 
 from taskspace_utils import book, runs, store
 
@@ -45,9 +44,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copy(ROOT / "_config.yml", root)
     store.write_atomic(root / "book" / "references.bib", "")
     store.write_atomic(root / "book" / "intro.md", "# Start\n")
-    files = [{"file": "notebooks/01_first"}, {"file": "notebooks/02_second"}]
-    toc = {"format": "jb-book", "root": "book/intro", "chapters": files}
-    store.write_atomic(root / "_toc.yml", yaml.safe_dump(toc))
+    shutil.copy(ROOT / "_toc.yml", root)
+    store.write_atomic(root / "book" / "references.md", "# References\n")
     monkeypatch.setenv("TASKSPACES_STORE", str(tmp_path / "store"))
     profile = SimpleNamespace(name="tiny", chapters={"02_second": {"k": 0.5}})
     monkeypatch.setattr(runs, "load_profile", lambda name: profile)

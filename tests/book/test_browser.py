@@ -1,0 +1,154 @@
+"""The built pages in a real browser: no request to elsewhere, no error, no overflow, alive."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import json
+import re
+import shutil
+import threading
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+
+from .test_pages import PAGES
+
+pytestmark = pytest.mark.browser
+
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-sync",
+    "--disable-background-networking",
+    "--disable-component-update",
+]
+
+# Noise of the toolchain that does no harm; anything else in the console fails.
+KNOWN = {
+    r"'THEBE_JS_URL' has already been declared": "sphinx-thebe is loaded twice by Jupyter Book 1",
+    r"Got invalid theme mode: \. Resetting": "the theme, at a reader's first visit",
+    r"embed\.js.*reading 'Queue'": "the widget manager looks for MathJax 2; labels have no maths",
+    r"embed\.js.*strict mode: use allowUnionTypes": "the widget manager's own schema",
+}
+
+SETTLE = """
+const done = arguments[0];
+const ready = window.MathJax?.startup?.promise ?? Promise.resolve();
+ready.then(() => document.fonts.ready).then(() => setTimeout(done, 200));
+"""
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def address(smoke_book):
+    handler = functools.partial(Quiet, directory=str(smoke_book))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium")
+    for flag in FLAGS:
+        options.add_argument(flag)
+    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('chromium')}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options, Service(shutil.which("chromedriver")))
+    driver.set_script_timeout(30)
+    yield driver
+    driver.quit()
+
+
+def visit(browser, url: str, width: int = 1280) -> set[str]:
+    """Open a page, wait until it is drawn, and return what it asked for."""
+    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    for log in ("performance", "browser"):
+        browser.get_log(log)  # what an earlier page left
+    browser.get(url)
+    browser.execute_async_script(SETTLE)
+    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    sent = [e["params"] for e in events if e["method"] == "Network.requestWillBeSent"]
+    asked = {e["request"]["url"] for e in sent}
+    return {
+        u for u in asked if not u.startswith(("data:", "blob:", "chrome:", "chrome-untrusted:"))
+    }
+
+
+def complaints(browser) -> list[str]:
+    """What the console says beyond the known."""
+    said = [e["message"] for e in browser.get_log("browser") if e["level"] != "INFO"]
+    return [text for text in said if not any(re.search(known, text) for known in KNOWN)]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_whole(browser, address, name):
+    asked = visit(browser, f"{address}{name}.html")
+    assert {url for url in asked if not url.startswith(address)} == set()
+    assert complaints(browser) == []
+    broken = browser.execute_script(
+        "return [...document.images].filter(i => i.complete && !i.naturalWidth).map(i => i.src)"
+    )
+    assert broken == []
+    raw = browser.execute_script(
+        "return [...document.querySelectorAll('.math')].filter(m => !m.querySelector("
+        "'mjx-container')).length + document.querySelectorAll('mjx-merror').length"
+    )
+    assert raw == 0, "mathematics that was not drawn"
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_fits_a_phone(browser, address, name):
+    visit(browser, f"{address}{name}.html", width=390)
+    width = browser.execute_script("return document.documentElement.scrollWidth")
+    wide = browser.execute_script(
+        "return [...document.querySelectorAll('article *')].filter(e => "
+        "e.getBoundingClientRect().right > innerWidth + 1 && !e.closest("
+        "'pre, .cell_output, .math, .pst-scrollable-table-container'"
+        ")).slice(0, 5).map(e => e.outerHTML.slice(0, 120))"
+    )
+    assert (width, wide) == (390, [])
+
+
+def test_pages_are_read_from_disk_without_a_server(browser, smoke_book):
+    name = PAGES[1]
+    asked = visit(browser, f"file://{smoke_book}/{name}.html")
+    assert {url for url in asked if not url.startswith("file://")} == set()
+    assert browser.execute_script("return document.querySelectorAll('article h1').length") == 1
+
+
+def test_dark_pages_have_light_text(browser, address):
+    visit(browser, f"{address}{PAGES[1]}.html")
+    light = browser.execute_script(
+        "document.documentElement.dataset.theme = 'dark';"
+        "const colours = e => getComputedStyle(e).color.match(/\\d+/g).slice(0, 3).map(Number);"
+        "return [...document.querySelectorAll('article p, article h1, .ts-provenance')]"
+        ".map(e => Math.max(...colours(e)))"
+    )
+    assert light
+    assert min(light) > 140
+
+
+def test_a_chapter_can_be_printed(browser, address):
+    visit(browser, f"{address}{PAGES[1]}.html")
+    printed = browser.execute_cdp_cmd("Page.printToPDF", {})["data"]
+    assert len(printed) > 10_000
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    shown = browser.execute_script(
+        "return getComputedStyle(document.querySelector('.bd-sidebar-primary')).display"
+    )
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    assert shown == "none"

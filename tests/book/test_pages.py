@@ -1,0 +1,93 @@
+"""The built pages, as files: whole, executed, described, and leading nowhere that isn't there."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from bs4 import BeautifulSoup
+
+from taskspace_utils import chapters
+
+CHAPTERS = [path.stem for path in chapters.chapters()]
+
+
+PAGES = ["book/intro", *(f"notebooks/{name}" for name in CHAPTERS), "book/references"]
+
+
+@pytest.fixture(params=PAGES)
+def page(request, smoke_book) -> tuple[Path, BeautifulSoup]:
+    path = smoke_book / f"{request.param}.html"
+    return path, BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
+
+
+def test_the_book_leads_through_all_pages_in_order(smoke_book):
+    soup = BeautifulSoup((smoke_book / "book" / "intro.html").read_text("utf-8"), "html.parser")
+    links = [a["href"] for a in soup.select(".bd-links__inner a[href$='.html']")]
+    assert [str(Path(a).with_suffix("")).removeprefix("../") for a in links if a != "#"] == PAGES[
+        1:
+    ]
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_every_cell_was_executed_without_error(name, smoke_store):
+    (path,) = smoke_store.glob(f"chapters/smoke/*/{name}.ipynb")
+    cells = [c for c in json.loads(path.read_text())["cells"] if c["cell_type"] == "code"]
+    assert all(cell["execution_count"] for cell in cells if cell["source"])
+    kinds = [output["output_type"] for cell in cells for output in cell["outputs"]]
+    assert "error" not in kinds
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_a_page_says_what_ran_and_shows_its_parameters_once(name, smoke_book):
+    html = (smoke_book / "notebooks" / f"{name}.html").read_text(encoding="utf-8")
+    text = BeautifulSoup(html, "html.parser").get_text()
+    assert re.search(r"Profile smoke · ran in \d+ s · taskspace-utils [\d.]+, method \w+", text)
+    assert len(re.findall(r'^profile: str = "smoke"  #', text, re.MULTILINE)) == 1
+    assert not re.search(r"^# Parameters$", text, re.MULTILINE)  # papermill's second cell
+
+
+def test_no_page_shows_a_traceback_or_a_warning(page):
+    path, soup = page
+    text = soup.get_text()
+    assert "Traceback (most recent call last)" not in text, path
+    assert "Warning:" not in text, path
+    assert not soup.select(".output.traceback, .stderr, .system-message"), path
+
+
+def test_every_picture_is_described_and_there(page):
+    path, soup = page
+    for image in soup.select("article img"):
+        alt = image.get("alt", "").strip()
+        assert len(alt) > 10, f"{path.name}: {image.get('src')} has no alt text"
+        assert "_images/" not in alt, f"{path.name}: {alt} is a file's name, not a description"
+        source = image["src"]
+        assert source.startswith("data:") or (path.parent / unquote(source)).is_file()
+
+
+def test_links_lead_somewhere(page):
+    path, soup = page
+    for link in soup.select("[href], [src]"):
+        parts = urlsplit(link.get("href") or link.get("src"))
+        if parts.scheme or parts.netloc:
+            continue
+        target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+        assert target.exists(), f"{path.name} links to {parts.path}"
+        if parts.fragment and target == path:
+            anchor = unquote(parts.fragment)
+            found = soup.find(id=anchor) or soup.find(attrs={"name": anchor})
+            assert found, f"{path.name} links to #{anchor}"
+
+
+def test_nothing_is_loaded_from_elsewhere(page):
+    path, soup = page
+    for tag in soup.select("script[src], link[rel=stylesheet], img[src], iframe[src]"):
+        address = tag.get("src") or tag.get("href")
+        assert not urlsplit(address).netloc, f"{path.name} loads {address}"
+
+
+def test_the_notice_of_plain_builds_is_gone(page):
+    assert "without their results" not in page[1].get_text()
