@@ -15,9 +15,8 @@ from __future__ import annotations
 
 import random
 import re
-from bisect import bisect_right
 from collections.abc import Collection, Iterator, Sequence
-from itertools import accumulate, count, product
+from itertools import accumulate, cycle, islice, product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,25 +28,15 @@ from taskspace_utils.store import InputError, data_path
 LABELS = ("task", "phenomenon", "field", "rule", "frame", "family")
 DEFAULTS = {"sham_of": "", "source": "", "bag_exception": "", "weight": 1.0}
 PAIR_COLUMNS = [*LABELS[:3], "pair_id", "item", "split", "good", "bad", *LABELS[3:], "sham_of"]
-TRIES = 40  # draws in a row without a new pair before a cell counts as used up
-MISSES = 1000  # excluded sentences in a row before a corpus counts as impossible
+TRIES = 40  # draws for each pair or sentence asked for, before there are too few
 
-TOKEN = r"(?:\{[^{}]+\}|[a-z]+)"
-TEMPLATE = re.compile(rf"{TOKEN}(?: {TOKEN})* [.?]")
-MENTION = re.compile(
-    r"(?P<name>[A-Z]\w*)(?P<optional>\??)(?: (?P<kind>[a-z_]+))?(?P<rest>( \S+=\S+)*)"
-)
+TEMPLATE = re.compile(r"((\{[^{}]+\}|[a-z]+) )+[.?]")
+MENTION = re.compile(r"([A-Z]\w*)(\??)(?: ([a-z_]+))?((?: \S+=\S+)*)")  # name, ?, class, features
 VARIABLE = re.compile(r"!?[A-Z]\w*")
 
 Features = dict[str, str]
 Forms = tuple[str, ...]  # the forms of one word, in the order that its category declares
-
-
-class Slot(NamedTuple):
-    """The words that fit, and the running sum of their frequencies (1 / rank in their group)."""
-
-    words: list[Forms]
-    cumulative: list[float]
+Slot = tuple[list[Forms], list[float]]  # words that fit, running sum of frequencies (1 / rank)
 
 
 class Cell(NamedTuple):
@@ -61,9 +50,7 @@ class Cell(NamedTuple):
         """One word a slot, no word twice."""
         chosen: list[Forms] = []
         for words, cumulative in self.slots:
-            at = rng.random()
-            even = int(at * len(words))
-            word = words[bisect_right(cumulative, at * cumulative[-1]) if by_frequency else even]
+            (word,) = rng.choices(words, cum_weights=cumulative if by_frequency else None)
             if word in chosen:
                 word = rng.choice([other for other in words if other not in chosen])
             chosen.append(word)
@@ -98,9 +85,12 @@ class _Lexicon:
     def __init__(self, path: Path):
         content = _load(path, dict)
         _keys(content, str(path), ("features", "categories", "classes"))
+        mappings = all(isinstance(part, dict) for part in content.values())
+        _need(mappings, path, "features, categories and classes should be mappings")
         self.features: dict[str, list[str]] = content["features"]
         self.used: set[str] = set()  # words that compiled templates can show
         self.forms: dict[str, list[list[Features]]] = {}
+        self.inflected: dict[str, set[str]] = {}  # the features that a category's forms express
         self.words: dict[str, list[tuple[Forms, Features, float]]] = {}
         for name, category in content["categories"].items():
             self._category(name, category, f"{path}: {name}")
@@ -125,46 +115,38 @@ class _Lexicon:
 
     def _category(self, name: str, category: dict, where: str) -> None:
         _keys(category, where, ["groups"], ["forms"])
-        self.forms[name] = [
-            [self.read(case.split(), where) for case in form.split("|")]
-            for form in category.get("forms", [""])
-        ]
-        known = self.words[name] = []
+        forms = [form.split("|") for form in category.get("forms", [""])]
+        self.forms[name] = [[self.read(case.split(), where) for case in form] for form in forms]
+        self.inflected[name] = {key for form in self.forms[name] for case in form for key in case}
+        known, needed = self.words.setdefault(name, []), len(self.forms[name])
         for group in category["groups"]:
             _keys(group, where, ["words"], ["features"])
-            given = [f"{feature}={value}" for feature, value in group.get("features", {}).items()]
-            features = self.read(given, where)
+            features = self.read([f"{k}={v}" for k, v in group.get("features", {}).items()], where)
             for rank, word in enumerate(group["words"], 1):
                 entry, forms = f"{where} '{word}'", tuple(str(word).split())
-                needed = len(self.forms[name])
                 _need(len(forms) == needed, entry, f"has {len(forms)} forms, needs {needed}")
                 _need(re.fullmatch("[a-z ]+", str(word)), entry, "should be letters a to z only")
                 twice = any(forms[0] == other[0] for other, _, _ in known)
                 _need(not twice, entry, "stands twice in its category")
                 known.append((forms, features, 1 / rank))
 
-    def inflected(self, category: str) -> set[str]:
-        """The features that the forms of a category express."""
-        return {name for form in self.forms[category] for case in form for name in case}
-
     def slot(self, category: str, wanted: Features, where: str) -> Slot:
         """The words that have the wanted features of their own."""
         words, tried = self.words[category], []
         for name, value in wanted.items():
-            if name not in self.inflected(category):
+            if name not in self.inflected[category]:
                 tried.append(f"{name}={value}")
                 words = [word for word in words if value in word[1].get(name, "").split("|")]
                 _need(words, where, f"no {category} has {' '.join(tried)}")
-        return Slot([word[0] for word in words], list(accumulate(word[2] for word in words)))
+        return [word[0] for word in words], list(accumulate(word[2] for word in words))
 
     def form(self, category: str, wanted: Features, where: str) -> int:
         """Which form expresses the wanted features."""
         for index, form in enumerate(self.forms[category]):
             if any(case.items() <= wanted.items() for case in form):
                 return index
-        given = " ".join(f"{name}={value}" for name, value in wanted.items()) or "no features"
-        needs = ", ".join(sorted(self.inflected(category)))
-        raise InputError(f"{where}: no form of {category} for {given}; its forms need {needs}")
+        needs = ", ".join(sorted(self.inflected[category]))
+        raise InputError(f"{where}: no form of {category} for {wanted}; its forms need {needs}")
 
 
 class _Template:
@@ -177,23 +159,22 @@ class _Template:
         self.sides = []
         for side in map(str, sides):
             _need(TEMPLATE.fullmatch(side), where, f"'{side}' should be words, slots, then . or ?")
-            self.sides.append([self._token(token) for token in re.findall(r"\{[^{}]+\}|\S+", side)])
+            tokens = re.findall(r"\{[^{}]+\}|\S+", side)
+            self.sides.append([self._slot(t) if t[0] == "{" else t for t in tokens])
 
-    def _token(self, token: str) -> str | tuple[str, Features]:
-        if token[0] != "{":
-            return token
+    def _slot(self, token: str) -> tuple[str, Features]:
         where = f"{self.where}, slot {token}"
         found = MENTION.fullmatch(token[1:-1])
         _need(found, where, "should read {Name class feature=value}")
-        name, kind = found["name"], found["kind"]
-        own = self.lexicon.read(found["rest"].split(), where, variables=True)
+        name, optional, kind, features = found.groups()
+        own = self.lexicon.read(features.split(), where, variables=True)
         for feature, value in own.items():
             if VARIABLE.fullmatch(value):
                 values = self.lexicon.features[feature]
                 same = self.domains.setdefault(value.lstrip("!"), values) is values
                 _need(same, where, f"'{value}' stands for another feature elsewhere")
                 _need(value[0] != "!" or len(values) == 2, where, f"'{feature}' has no opposite")
-        if found["optional"]:
+        if optional:
             self.domains[f"{name}?"] = [True, False]
         if kind:
             _need(name not in self.slots, where, "a later mention has no class")
@@ -202,7 +183,7 @@ class _Template:
             self.slots[name] = (category, features | own)
         _need(name in self.slots, where, "the first mention needs a class")
         category, features = self.slots[name]
-        fixed = set() if kind else set(own) - self.lexicon.inflected(category)
+        fixed = set() if kind else set(own) - self.lexicon.inflected[category]
         _need(not fixed, where, f"{category} has no forms for {', '.join(fixed)}: use a new slot")
         return name, features | own
 
@@ -221,33 +202,28 @@ class _Template:
         return settled
 
     def _cell(self, setting: dict) -> Cell:
-        names = [name for name in self.slots if setting.get(f"{name}?", True)]
-        slots: list[Slot] = []
-        for name in names:
-            category, features = self.slots[name]
-            where = f"{self.where}, slot '{name}'"
-            slot = self.lexicon.slot(category, self._settle(features, setting), where)
-            rivals = sum(not set(slot.words).isdisjoint(other.words) for other in slots)
-            _need(len(slot.words) > rivals, where, f"too few words for {rivals + 1} such slots")
-            slots.append(slot)
-        lines = [" ".join(self._shown(side, setting, names, slots)) for side in self.sides]
-        same = len(lines) == 2 and lines[0] == lines[1]
-        _need(not same, self.where, f"good and bad are the same where {setting}")
-        return Cell(slots, lines[0], lines[-1])
+        slots: dict[str, Slot] = {}
+        for name, (category, features) in self.slots.items():
+            if setting.get(f"{name}?", True):
+                where = f"{self.where}, slot '{name}'"
+                slots[name] = self.lexicon.slot(category, self._settle(features, setting), where)
+                rivals = sum(not set(slots[name][0]).isdisjoint(w) for w, _ in slots.values())
+                _need(len(slots[name][0]) >= rivals, where, f"only {len(slots[name][0])} words fit")
+        good, *bad = [" ".join(self._shown(side, setting, slots)) for side in self.sides]
+        _need(good not in bad, self.where, f"good and bad are the same where {setting}")
+        return Cell(list(slots.values()), good, bad[0] if bad else good)
 
-    def _shown(
-        self, side: list, setting: dict, names: list[str], slots: list[Slot]
-    ) -> Iterator[str]:
+    def _shown(self, side: list, setting: dict, slots: dict[str, Slot]) -> Iterator[str]:
         for token in side:
             if isinstance(token, str):
                 self.lexicon.used.add(token)
                 yield token
-            elif token[0] in names:
-                at, wanted = names.index(token[0]), self._settle(token[1], setting)
-                where = f"{self.where}, slot '{token[0]}'"
-                form = self.lexicon.form(self.slots[token[0]][0], wanted, where)
-                self.lexicon.used |= {word[form] for word in slots[at].words}
-                yield f"{{{at}[{form}]}}"
+            elif token[0] in slots:
+                name, wanted = token[0], self._settle(token[1], setting)
+                category, where = self.slots[name][0], f"{self.where}, slot '{name}'"
+                form = self.lexicon.form(category, wanted, where)
+                self.lexicon.used |= {word[form] for word in slots[name][0]}
+                yield f"{{{list(slots).index(name)}[{form}]}}"
 
 
 class Grammar:
@@ -268,8 +244,7 @@ class Grammar:
                 self._cells[entry["task"]].append(template.cells())
             self._tasks[entry["task"]] = DEFAULTS | entry
         for task, entry in self._tasks.items():
-            known = not entry["sham_of"] or entry["sham_of"] in self._tasks
-            _need(known, f"{path}: '{task}'", f"sham_of: no task '{entry['sham_of']}'")
+            _need(entry["sham_of"] in ("", *self._tasks), path, f"'{task}': sham_of names no task")
         for entry in _load(folder / "corpus.yml", list):
             where = self._entry(entry, folder / "corpus.yml", ("name", "text"), ["weight"])
             self._cells[entry["name"]] = [_Template(lexicon, [entry["text"]], where).cells()]
@@ -279,7 +254,7 @@ class Grammar:
         _keys(entry, f"{path}: {str(entry)[:50]}", needed, optional)
         name, weight = entry[needed[0]], entry.get("weight", 1.0)
         where = f"{path}: '{name}'"
-        _need(name not in self._cells, where, "the name is taken")
+        _need(isinstance(name, str) and name not in self._cells, where, "not a text, or taken")
         number = isinstance(weight, int | float) and 0 <= weight < 1e6
         _need(number, where, f"weight should be a number from 0, not {weight!r}")
         self._cells[name], self._weights[name] = [], float(weight)
@@ -287,8 +262,7 @@ class Grammar:
 
     def tasks(self) -> pd.DataFrame:
         """One row a paradigm: its labels, source, example, weight in the corpus."""
-        columns = [*LABELS, "sham_of", "source", "example", "bag_exception", "weight"]
-        return pd.DataFrame(self._tasks.values())[columns]
+        return pd.DataFrame(self._tasks.values())[[*LABELS, *DEFAULTS, "example"]]
 
     def pairs(self, n: int, seed: int, tasks: Collection[str] | None = None) -> pd.DataFrame:
         """`n` distinct minimal pairs a task, as a table of pairs.
@@ -305,29 +279,21 @@ class Grammar:
         rows = [row for task in wanted for row in self._task_pairs(task, n, seed)]
         return pd.DataFrame(rows, columns=PAIR_COLUMNS)
 
-    def _task_pairs(self, task: str, n: int, seed: int) -> Iterator[dict]:
+    def _task_pairs(self, task: str, n: int, seed: int) -> list[dict]:
         rng = random.Random(f"{seed}/{task}")  # a text seeds alike in every process
-        labels = {key: self._tasks[task][key] for key in (*LABELS, "sham_of")}
-        contrasts, seen, found, misses = self._cells[task], set(), 0, 0
-        for turn in count():
-            if found == n:
-                return
-            cells = contrasts[turn % len(contrasts)]
-            cell = cells[turn // len(contrasts) % len(cells)]
-            for _ in range(TRIES):
-                words = cell.draw(rng, by_frequency=False)
-                good, bad = cell.good.format(*words), cell.bad.format(*words)
-                if seen.isdisjoint((good, bad)):
-                    break
-            else:
-                misses += 1
-                left = misses <= len(contrasts) * max(map(len, contrasts))
-                _need(left, task, f"{n} pairs asked for, only {found} distinct ones found")
-                continue
-            seen |= {good, bad}
-            own = {"pair_id": str(found), "item": str(found), "split": "", "good": good}
-            yield labels | own | {"bad": bad}
-            found, misses = found + 1, 0
+        contrasts, rows, seen = self._cells[task], [], set()
+        turns = [cs[i % len(cs)] for i in range(max(map(len, contrasts))) for cs in contrasts]
+        for cell in islice(cycle(turns), TRIES * (n + len(turns))):
+            words = cell.draw(rng, by_frequency=False)
+            good, bad = cell.good.format(*words), cell.bad.format(*words)
+            if seen.isdisjoint((good, bad)):
+                seen |= {good, bad}
+                number = str(len(rows))
+                own = {"pair_id": number, "item": number, "split": "", "good": good, "bad": bad}
+                rows.append(self._tasks[task] | own)
+            if len(rows) == n:
+                return rows
+        raise InputError(f"{task}: {n} pairs asked for, only {len(rows)} distinct ones found")
 
     def corpus(
         self, n: int, seed: int, exclude: Collection[str] = (), without: Collection[str] = ()
@@ -345,21 +311,15 @@ class Grammar:
         rng, excluded = random.Random(f"{seed}/corpus"), frozenset(exclude)
         names, cumulative = list(left), list(accumulate(left.values()))
         sentences: list[str] = []
-        misses = 0
-        while len(sentences) < n:
-            name = names[bisect_right(cumulative, rng.random() * cumulative[-1])]
-            contrasts = self._cells[name]
-            cells = contrasts[int(rng.random() * len(contrasts))]
-            cell = cells[int(rng.random() * len(cells))]
+        for _ in range(TRIES * (n + 1)):
+            if len(sentences) == n:
+                return sentences
+            (name,) = rng.choices(names, cum_weights=cumulative)
+            cell = rng.choice(rng.choice(self._cells[name]))
             sentence = cell.good.format(*cell.draw(rng, by_frequency=True))
             if sentence not in excluded:
                 sentences.append(sentence)
-                misses = -1
-            misses += 1
-            _need(
-                misses < MISSES, "corpus", f"{len(sentences)} of {n} sentences, the rest excluded"
-            )
-        return sentences
+        raise InputError(f"corpus: only {len(sentences)} of {n} sentences, the rest are excluded")
 
     def vocabulary(self) -> list[str]:
         """All words that pairs and corpus can contain, sorted."""

@@ -1,0 +1,451 @@
+"""The grammar: its pairs, its corpus, and what it says about bad data."""
+
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_score
+
+from taskspace_utils.grammar import load_grammar
+from taskspace_utils.store import InputError, data_path
+
+GRAMMAR = load_grammar()
+TASKS = GRAMMAR.tasks().set_index("task")
+PAIRS = GRAMMAR.pairs(100, seed=0)
+CORPUS = GRAMMAR.corpus(30_000, seed=0)
+OPEN_CLASSES = ("noun", "verb", "adjective", "adverb", "number", "location", "demonstrative")
+
+
+def word_lists():
+    lexicon = yaml.safe_load(data_path("grammar", "lexicon.yml").read_text(encoding="utf-8"))
+    for category, content in lexicon["categories"].items():
+        for group in content["groups"]:
+            for entry in group["words"]:
+                yield category, group.get("features", {}), entry.split()
+
+
+OPEN = {word for category, _, forms in word_lists() if category in OPEN_CLASSES for word in forms}
+GENDER = {
+    word: features["gender"]
+    for category, features, forms in word_lists()
+    if category == "noun" and "gender" in features
+    for word in forms
+}
+
+
+def shape(sentence):
+    return tuple("_" if word in OPEN else word for word in sentence.split())
+
+
+def difference(pair):
+    """(position, good word, bad word) of every place where the sides differ."""
+    places = enumerate(zip(pair.good.split(), pair.bad.split(), strict=True))
+    return [(at, good, bad) for at, (good, bad) in places if good != bad]
+
+
+# ------------------------------------------------------------------------------------------ pairs
+
+
+def test_pairs_are_the_same_every_time_and_differ_by_seed():
+    assert GRAMMAR.pairs(100, seed=0).equals(PAIRS)
+    assert load_grammar().pairs(100, seed=0).equals(PAIRS)
+    other = GRAMMAR.pairs(100, seed=1)
+    assert set(other.good) != set(PAIRS.good)
+
+
+def test_pairs_and_corpus_do_not_depend_on_the_process():
+    code = (
+        "from taskspace_utils.grammar import load_grammar as g\n"
+        "print(*g().pairs(3, 0).good, *g().corpus(20, 0), g().vocabulary(), sep='|')"
+    )
+    environment = os.environ | {"PYTHONHASHSEED": "7"}
+    shown = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    ).stdout.strip()
+    pairs = GRAMMAR.pairs(3, 0)
+    assert shown == "|".join([*pairs.good, *CORPUS[:20], str(GRAMMAR.vocabulary())])
+
+
+@given(st.sampled_from(sorted(TASKS.index)), st.integers(1, 60), st.integers(0, 10**6))
+@settings(max_examples=40)
+def test_a_task_depends_on_nothing_but_itself(task, n, seed):
+    alone = GRAMMAR.pairs(n, seed, [task])
+    assert len(alone) == n
+    both = GRAMMAR.pairs(n, seed, ["reflexive_gender", task])
+    assert both[both.task == task].tail(n).reset_index(drop=True).equals(alone)
+    assert GRAMMAR.pairs(n + 5, seed, [task]).head(n).equals(alone)
+    sentences = [*alone.good, *alone.bad]
+    assert len(set(sentences)) == 2 * n
+
+
+def test_columns_follow_the_table_of_pairs():
+    assert {"task", "phenomenon", "field", "pair_id", "item", "split", "good", "bad"} <= set(PAIRS)
+    assert {"rule", "frame", "family", "sham_of"} <= set(PAIRS)
+    assert not PAIRS.isna().any().any()
+    assert PAIRS.map(lambda value: isinstance(value, str)).all().all()
+    assert not PAIRS.duplicated(["task", "pair_id"]).any()
+
+
+def test_sides_have_one_form_and_differ_minimally():
+    for pair in PAIRS.itertuples():
+        for sentence in (pair.good, pair.bad):
+            assert re.fullmatch(r"([a-z]+ )+[.?]", sentence)
+        good, bad = pair.good.split(), pair.bad.split()
+        assert good != bad
+        assert len(good) == len(bad)
+        assert len(difference(pair)) == 1 or sorted(good) == sorted(bad)
+
+
+def bag_accuracy(pairs):
+    """Cross-validated accuracy of a classifier that sees only which words differ."""
+    words = sorted({word for text in (*pairs.good, *pairs.bad) for word in text.split()})
+    counts = np.zeros((len(pairs), len(words)))
+    for row, pair in enumerate(pairs.itertuples()):
+        for side, sign in ((pair.good, 1), (pair.bad, -1)):
+            for word in side.split():
+                counts[row, words.index(word)] += sign
+    flipped = np.random.default_rng(0).permutation(len(pairs)) % 2
+    model = LogisticRegression(fit_intercept=False)
+    return cross_val_score(model, counts * (1 - 2 * flipped)[:, None], flipped, cv=5).mean()
+
+
+def test_counting_words_does_not_solve_a_paradigm():
+    accuracy = GRAMMAR.pairs(300, seed=0).groupby("task").apply(bag_accuracy, include_groups=False)
+    exceptions = set(TASKS.index[TASKS.bag_exception != ""])
+    assert set(accuracy.index[accuracy > 0.60]) <= exceptions, accuracy[accuracy > 0.60]
+    assert len(exceptions) <= len(TASKS) / 3
+
+
+def test_rules_and_frames_are_crossed():
+    real = TASKS[TASKS.sham_of == ""]
+    assert len(real) >= 18
+    assert real.phenomenon.nunique() >= 6
+    assert real.rule.nunique() >= 6
+    rules = real.groupby("frame").rule.nunique()
+    assert {"simple", "pp", "object_relative", "subject_relative", "coordination", "embedded"} <= {
+        *rules.index[rules > 1]
+    }
+    assert (TASKS.sham_of != "").sum() >= 2
+    critical = {}
+    for pair in PAIRS[PAIRS.sham_of == ""].itertuples():
+        for _, good, _ in difference(pair):
+            critical.setdefault(good, set()).add(pair.rule)
+    for word in ("himself", "some"):
+        assert len(critical[word]) > 1
+
+
+# --------------------------------------------------------- an independent check of agreement
+
+
+def is_plural(noun):
+    return (
+        noun in {"men", "women", "gentlemen", "children"} or re.search("[^s]s$", noun) is not None
+    )
+
+
+def subject(words):
+    """The subject of the last finite clause: after the complementiser, else the first noun."""
+    start = words.index("that") if words[words.index("that") - 1] in CLAUSE_VERBS else -1
+    return words[start + 2]
+
+
+CLAUSE_VERBS = {
+    word
+    for category, features, forms in word_lists()
+    if category == "verb" and features["frame"] == "clause"
+    for word in forms
+}
+
+
+def head(pair):
+    words = pair.good.split()
+    return subject(words) if pair.frame == "embedded" else words[1]
+
+
+@pytest.mark.parametrize("task", [t for t in TASKS.index if t.startswith("agreement_")])
+def test_verbs_agree_with_the_head_noun(task):
+    for pair in PAIRS[PAIRS.task == task].itertuples():
+        ((_, good, bad),) = difference(pair)
+        third_person = re.search("[^s]s$", good) is not None
+        assert third_person != is_plural(head(pair)), pair.good
+        assert (re.search("[^s]s$", bad) is not None) == is_plural(head(pair)), pair.bad
+
+
+@pytest.mark.parametrize(
+    "task", [t for t in TASKS.index if t.startswith(("reflexive_", "binding"))]
+)
+def test_reflexives_fit_the_head_noun(task):
+    for pair in PAIRS[PAIRS.task == task].itertuples():
+        ((_, good, bad),) = difference(pair)
+        singular = {"fem": "herself", "masc": "himself"}[GENDER[head(pair)]]
+        fitting = "themselves" if is_plural(head(pair)) else singular
+        assert good == fitting != bad, pair.good
+
+
+@pytest.mark.parametrize("task", [t for t in TASKS.index if t.startswith("determiner_")])
+def test_demonstratives_agree_with_their_noun(task):
+    nouns = {word for category, _, forms in word_lists() if category == "noun" for word in forms}
+
+    def mismatches(sentence):
+        words = sentence.split()
+        found = 0
+        for at, word in enumerate(words):
+            if word in {"this", "these", "those"} or (
+                word == "that" and words[at - 1] not in nouns
+            ):
+                noun = next(w for w in words[at + 1 :] if w in nouns)
+                found += is_plural(noun) != (word in {"these", "those"})
+        return found
+
+    for pair in PAIRS[PAIRS.task == task].itertuples():
+        assert (mismatches(pair.good), mismatches(pair.bad)) == (0, 1), pair
+
+
+# ----------------------------------------------------------------------------------------- corpus
+
+
+def test_corpus_leaves_out_the_sentences_of_pairs():
+    excluded = {*PAIRS.good, *PAIRS.bad}
+    sentences = GRAMMAR.corpus(20_000, seed=0, exclude=excluded)
+    assert len(sentences) == 20_000
+    assert excluded.isdisjoint(sentences)
+
+
+def test_no_bad_sentence_obeys_the_grammar():
+    many = GRAMMAR.pairs(300, seed=5)
+    assert set(many.bad).isdisjoint(CORPUS)
+    assert not set(many.good).isdisjoint(CORPUS)  # the good ones do
+
+
+def test_corpus_is_deterministic():
+    assert GRAMMAR.corpus(500, seed=0) == CORPUS[:500]
+    assert GRAMMAR.corpus(500, seed=1) != CORPUS[:500]
+    assert GRAMMAR.corpus(0, seed=0) == []
+
+
+def test_the_vocabulary_is_closed_and_used():
+    seen = {
+        word for text in (CORPUS, PAIRS.good, PAIRS.bad) for line in text for word in line.split()
+    }
+    assert GRAMMAR.vocabulary() == sorted(seen)
+    trained = {word for line in CORPUS for word in line.split()}
+    assert {word for line in PAIRS.bad for word in line.split()} <= trained
+
+
+def test_every_paradigm_has_its_construction_in_the_corpus():
+    shapes = Counter(map(shape, CORPUS))
+    for task, pairs in PAIRS.groupby("task"):
+        assert sum(shapes[s] for s in set(map(shape, pairs.good))) >= 20, task
+
+
+def test_words_are_as_frequent_as_their_rank_says():
+    counts = Counter(word for line in CORPUS for word in line.split())
+    for first, later in (
+        ("woman", "nun"),
+        ("laughed", "snored"),
+        ("book", "bag"),
+        ("red", "plain"),
+    ):
+        assert counts[first] > 3 * counts[later] > 0
+
+
+def test_a_construction_can_be_left_out():
+    fewer = GRAMMAR.corpus(3000, seed=0, without=["island_adjunct", "quantifier_simple"])
+    assert len(fewer) == 3000
+    assert not any(line.startswith("almost") for line in fewer)
+    assert any(line.startswith("almost") for line in CORPUS[:3000])
+    with pytest.raises(InputError, match="quantifier_smple"):
+        GRAMMAR.corpus(1, seed=0, without=["quantifier_smple"])
+
+
+def test_examples_are_of_their_paradigm():
+    for task, pairs in PAIRS.groupby("task"):
+        good, bad = TASKS.example[task].split(" / *")
+        assert {*good.split(), *bad.split()} <= set(GRAMMAR.vocabulary()), task
+        assert shape(good) in set(map(shape, pairs.good)), task
+        assert shape(bad) in set(map(shape, pairs.bad)), task
+
+
+# --------------------------------------------------------------------------------------- bad data
+
+LEXICON = {
+    "features": {"num": ["sg", "pl"], "kind": ["big", "small"], "age": ["old", "new", "used"]},
+    "categories": {
+        "noun": {
+            "forms": ["num=sg", "num=pl"],
+            "groups": [
+                {"features": {"kind": "big"}, "words": ["horse horses", "cow cows"]},
+                {"features": {"kind": "small", "age": "old|new"}, "words": ["mouse mice"]},
+            ],
+        },
+        "verb": {"forms": ["num=pl", "num=sg"], "groups": [{"words": ["run runs", "eat eats"]}]},
+    },
+    "classes": {"animal": "noun kind=big"},
+}
+PARADIGM = dict.fromkeys(("phenomenon", "field", "rule", "frame", "family", "example"), "x") | {
+    "task": "toy",
+    "contrasts": [{"good": "the {N animal num=X} {V verb num=X} .", "bad": "the {N} {V num=!X} ."}],
+}
+CONSTRUCTION = {"name": "small", "text": "the {N noun kind=small num=X} {V verb num=X} ."}
+
+
+def write(folder, lexicon=LEXICON, paradigms=(PARADIGM,), corpus=(CONSTRUCTION,)):
+    for name, content in (("lexicon", lexicon), ("paradigms", paradigms), ("corpus", corpus)):
+        content = list(content) if isinstance(content, tuple) else content
+        (folder / f"{name}.yml").write_text(
+            yaml.safe_dump(content, sort_keys=False), encoding="utf-8"
+        )
+    return folder
+
+
+def test_a_small_grammar_by_hand(tmp_path):
+    grammar = load_grammar(write(tmp_path))
+    pairs = grammar.pairs(8, seed=0)
+    words = [("horse", "horses"), ("cow", "cows")]
+    sides = {
+        (f"the {noun[many]} {verb[not many]} .", f"the {noun[many]} {verb[many]} .")
+        for noun in words
+        for verb in (("run", "runs"), ("eat", "eats"))
+        for many in (0, 1)
+    }
+    assert set(zip(pairs.good, pairs.bad, strict=True)) == sides
+    assert grammar.vocabulary() == sorted(
+        [
+            "the",
+            ".",
+            "horse",
+            "horses",
+            "cow",
+            "cows",
+            "mouse",
+            "mice",
+            "run",
+            "runs",
+            "eat",
+            "eats",
+        ]
+    )
+    with pytest.raises(InputError, match="toy: 100 pairs asked for, only 8 distinct"):
+        grammar.pairs(100, seed=0)
+    everything = [*pairs.good, *(f"the {n} ." for n in ("mouse", "mice"))]
+    everything += ["the mouse runs .", "the mouse eats .", "the mice run .", "the mice eat ."]
+    with pytest.raises(InputError, match="0 of 5 sentences"):
+        grammar.corpus(5, seed=0, exclude=everything)
+    with pytest.raises(InputError, match="no construction is left"):
+        grammar.corpus(5, seed=0, without=["toy", "small"])
+    with pytest.raises(InputError, match="toy2: no such task; known: toy"):
+        grammar.pairs(1, seed=0, tasks=["toy2"])
+    with pytest.raises(InputError, match="at least 1"):
+        grammar.pairs(0, seed=0)
+
+
+def contrast(good, bad="the cow ."):
+    return (PARADIGM | {"contrasts": [{"good": good, "bad": bad}]},)
+
+
+def nouns(**changes):
+    noun = LEXICON["categories"]["noun"] | changes
+    return LEXICON | {"categories": LEXICON["categories"] | {"noun": noun}}
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"lexicon": {"features": {}}}, "lexicon.yml: 'features' is missing or empty"),
+        ({"lexicon": LEXICON | {"features": ["num"]}}, "should be mappings"),
+        ({"lexicon": LEXICON | {"rules": 1}}, "lexicon.yml: unknown key 'rules'"),
+        ({"lexicon": LEXICON | {"classes": {"a": "nuon"}}}, "class 'a': unknown category 'nuon'"),
+        ({"lexicon": LEXICON | {"classes": {"a": "noun sex=f"}}}, "no feature 'sex'; known: num"),
+        ({"lexicon": nouns(groups=[{"words": ["cow"]}])}, "noun 'cow': has 1 forms, needs 2"),
+        ({"lexicon": nouns(groups=[{"words": ["Cow cows"]}])}, "'Cow cows': should be letters"),
+        ({"lexicon": nouns(groups=[{"words": ["a b", "a b"]}])}, "noun 'a b': stands twice"),
+        (
+            {"lexicon": nouns(groups=[{"words": ["a b"], "features": {"kind": "tall"}}])},
+            "noun: 'kind=tall': 'kind' is one of big, small",
+        ),
+        ({"paradigms": ({"task": "toy"},)}, "paradigms.yml.*'phenomenon' is missing"),
+        ({"paradigms": ("toy",)}, "paradigms.yml: toy: should be a mapping with task"),
+        ({"paradigms": (PARADIGM | {"wieght": 2},)}, "unknown key 'wieght'"),
+        ({"paradigms": (PARADIGM | {"weight": -1},)}, "'toy': weight should be a number from 0"),
+        ({"paradigms": (PARADIGM | {"weight": float("nan")},)}, "'toy': weight should be"),
+        ({"paradigms": (PARADIGM, PARADIGM)}, "'toy': not a text, or taken"),
+        ({"paradigms": (PARADIGM | {"sham_of": "tyo"},)}, "'toy': sham_of names no task"),
+        ({"paradigms": (PARADIGM | {"contrasts": [{"good": "x ."}]},)}, "'bad' is missing"),
+        ({"paradigms": contrast("The cow .")}, "should be words, slots"),
+        ({"paradigms": contrast("the cow")}, "should be words, slots"),
+        ({"paradigms": contrast("the {n noun} .")}, "should read {Name class"),
+        ({"paradigms": contrast("the {N} .")}, "the first mention needs a class"),
+        ({"paradigms": contrast("the {N nuon} .")}, "unknown class 'nuon'"),
+        ({"paradigms": contrast("the {N noun num=du} .")}, "'num' is one of sg, pl"),
+        ({"paradigms": contrast("the {N noun num=X} {M noun kind=X num=X} .")}, "another feature"),
+        ({"paradigms": contrast("the {N noun num=sg age=!X} .")}, "'age' has no opposite"),
+        ({"paradigms": contrast("the {N noun} .")}, "no form of noun for {}; its forms need num"),
+        (
+            {"paradigms": contrast("the {N animal age=used num=sg} .")},
+            "no noun has kind=big age=used",
+        ),
+        (
+            {"paradigms": contrast("the {N animal num=sg} .", "the {N kind=small} .")},
+            "noun has no forms for kind: use a new slot",
+        ),
+        (
+            {"paradigms": contrast("the {N animal num=sg} .", "the {N} .")},
+            "good and bad are the same",
+        ),
+        (
+            {"paradigms": contrast("{A animal num=sg} {B animal num=sg} {C animal num=sg} .")},
+            "slot 'C': only 2 words fit",
+        ),
+        ({"corpus": ({"name": "toy", "text": "the cow ."},)}, "corpus.yml: 'toy'.*taken"),
+        ({"corpus": ({"name": "a", "text": "the cow"},)}, "corpus.yml: 'a': 'the cow' should be"),
+        ({"corpus": {}}, "corpus.yml: should hold a YAML list"),
+    ],
+)
+def test_bad_data_is_named(tmp_path, files, said):
+    with pytest.raises(InputError, match=f"(?s){re.escape(str(tmp_path))}.*{escape(said)}"):
+        load_grammar(write(tmp_path, **files))
+
+
+def escape(said):
+    return re.escape(said).replace(r"\.\*", ".*")
+
+
+def test_unreadable_files_are_named(tmp_path):
+    with pytest.raises(InputError, match=r"lexicon\.yml: cannot be read"):
+        load_grammar(tmp_path)
+    write(tmp_path)
+    (tmp_path / "paradigms.yml").write_text("- task: [\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"(?s)paradigms\.yml: cannot be read.*line 2"):
+        load_grammar(tmp_path)
+    (tmp_path / "paradigms.yml").write_text("- !!python/name:os.system\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"paradigms\.yml: cannot be read"):
+        load_grammar(tmp_path)
+    (tmp_path / "paradigms.yml").write_bytes(b"\xff\xfe\xff")
+    with pytest.raises(InputError, match=r"paradigms\.yml: cannot be read"):
+        load_grammar(tmp_path)
+
+
+SLOTS = ["{N animal num=X}", "{V? verb num=!X}", "{M noun age=Y num=X}", "{N noun num=pl}"]
+PIECES = [*SLOTS, "{V verb num=X}", "{N num=sg}", "{N}", "{V}", "the", "é", "{", "}", "{?}", ". ?"]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=6), st.sampled_from([" ", ""]))
+@settings(max_examples=100)
+def test_any_template_works_or_is_refused(tmp_path_factory, pieces, gap):
+    folder = tmp_path_factory.mktemp("grammar")
+    text = gap.join(pieces) + " ."
+    write(folder, corpus=({"name": "any", "text": text},))
+    try:
+        sentences = load_grammar(folder).corpus(20, seed=0, without=["toy"])
+    except InputError as error:
+        sentences = [str(error)]
+    form = rf"([a-z]+ )*[.?]|{re.escape(str(folder / 'corpus.yml'))}: (?s:.)+"
+    assert all(re.fullmatch(form, sentence) for sentence in sentences)
