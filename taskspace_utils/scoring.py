@@ -16,9 +16,7 @@ import torch
 from taskspace_utils.models import LanguageModel
 from taskspace_utils.store import InputError
 
-CHUNK_TOKENS = (
-    2048  # tokens in one forward pass: large enough to be fast, small enough for 50k words
-)
+CHUNK_TOKENS = 512  # in one forward pass: the logits of more no longer fit in a cache
 
 
 def chunks(ids: list[list[int]], tokens: int = CHUNK_TOKENS) -> Iterator[list[int]]:
