@@ -33,7 +33,8 @@ def test_published_scores_cover_the_same_tasks():
 
 @pytest.mark.data
 def test_labels_are_those_of_the_files():
-    labels = read_pairs(runs.data_folder("blimp", "data"))[["task", "phenomenon", "field"]].drop_duplicates()
+    pairs = read_pairs(runs.data_folder("blimp", "data"))
+    labels = pairs[["task", "phenomenon", "field"]].drop_duplicates()
     table = read_table(data_path("hypotheses", "blimp.csv"))
     assert labels.sort_values("task").to_dict("records") == table.to_dict("records")
 
