@@ -1,0 +1,54 @@
+"""Transfer as the gradients predict it to first order, against transfer as it was measured."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from taskspace_utils import figures
+from taskspace_utils.figures.space import only
+from taskspace_utils.probing import predicted_transfer
+from taskspace_utils.store import Run
+
+
+def load(run: Run, tuning: str, **where) -> pd.DataFrame:
+    """Predicted and measured changes of margins between different tasks.
+
+    Args:
+        tuning: which tuning, a name in `configs.csv`.
+        where: which model, such as scale="M", step=800.
+
+    Returns:
+        columns source, target, predicted, real, residual (nats), same (phenomenon), flag.
+    """
+    transfer = only(run.table("transfer"), {**where, "tuning": tuning})
+    real = transfer.assign(real=transfer["margin_after"] - transfer["margin_before"])
+    own = real[real["source"] == real["target"]].set_index("source")["real"]
+    k = only(run.table("configs"), {"tuning": tuning})["k"].iloc[0]
+    gradient = only(run.table("gradient"), where)
+    predicted = predicted_transfer(gradient, own, masked=k < 1)
+    both = real.merge(predicted, on=["source", "target"])
+    both = both[both["source"] != both["target"]]
+    phenomenon = run.table("tasks").drop_duplicates("task").set_index("task")["phenomenon"]
+    same = both["source"].map(phenomenon) == both["target"].map(phenomenon)
+    both = both.assign(residual=both["real"] - both["predicted"], same=same)
+    columns = ["source", "target", "predicted", "real", "residual", "same", "flag"]
+    return both[columns].reset_index(drop=True)
+
+
+def plot(table: pd.DataFrame) -> Figure:
+    """A point a pair of tasks; on the line, the prediction is right."""
+    fig, ax = figures.new(5.6, 4.6)
+    for same, label in ((False, "different phenomena"), (True, "same phenomenon")):
+        some = table[table["same"] == same]
+        ax.plot(some["predicted"], some["real"], "Ds"[same], color=figures.COLOURS[1 - same],
+                markersize=3.5, markeredgewidth=0, alpha=0.6, label=label)  # fmt: skip
+    ends = [table["real"].min(), table["real"].max()]
+    ax.plot(ends, ends, color="black", linewidth=0.8)
+    reach = table["predicted"].quantile([0.005, 0.995])  # a few predictions may lie far outside
+    ax.set_xlim(min(ends[0], reach.iloc[0]) * 1.1, max(ends[1], reach.iloc[1]) * 1.1)
+    ax.axhline(0, color="black", linewidth=0.4)
+    ax.axvline(0, color="black", linewidth=0.4)
+    ax.set(xlabel="predicted by the gradients (nats)", ylabel="measured after tuning (nats)")
+    fig.legend(loc="outside upper center", ncols=2)
+    return fig
