@@ -1,0 +1,50 @@
+"""How much of each task word counts give away: the bag-of-words accuracy, a mark a task."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from taskspace_utils import figures
+from taskspace_utils.checks import bag_accuracy
+
+
+def load(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """The bag accuracy of every task.
+
+    Args:
+        tables: tables of pairs, by the name that stands above their panel.
+
+    Returns:
+        columns panel, task, phenomenon, n (pairs), bag_accuracy.
+    """
+    rows = []
+    for panel, pairs in tables.items():
+        for task, some in pairs.groupby("task", sort=True):
+            phenomenon = some["phenomenon"].iloc[0]
+            rows.append((panel, task, phenomenon, len(some), bag_accuracy(some)))
+    return pd.DataFrame(rows, columns=["panel", "task", "phenomenon", "n", "bag_accuracy"])
+
+
+def plot(table: pd.DataFrame) -> Figure:
+    """A row a phenomenon, a mark a task; the dashed line is chance."""
+    panels = list(dict.fromkeys(table["panel"]))
+    rows = max(some["phenomenon"].nunique() for _, some in table.groupby("panel"))
+    fig, axes = figures.new(4.6 * len(panels) + 0.6, 0.28 * rows + 1.0, len(panels), squeeze=False)
+    looks = figures.look(table["phenomenon"])
+    for ax, panel in zip(axes[0], panels, strict=True):
+        some = table[table["panel"] == panel]
+        names = sorted(some["phenomenon"].unique(), reverse=True)
+        for y, name in enumerate(names):
+            values = some.loc[some["phenomenon"] == name, "bag_accuracy"].sort_values()
+            shift = np.linspace(-0.2, 0.2, len(values)) if len(values) > 1 else [0]
+            colour, marker = looks[name]
+            ax.plot(values, y + np.array(shift), marker, color=colour, markersize=5, alpha=0.85)
+        ax.axvline(0.5, color="black", linewidth=0.8, linestyle="--")
+        ax.set_yticks(range(len(names)), [figures.readable(n) for n in names])
+        left = min(0.25, table["bag_accuracy"].min() - 0.03)
+        ax.set(xlim=(left, 1.03), ylim=(-0.6, len(names) - 0.4), title=panel)
+        ax.set_xlabel("bag-of-words accuracy on unseen pairs")
+        ax.tick_params(axis="y", length=0)
+    return fig

@@ -1,0 +1,43 @@
+"""Pre-training: held-out loss over the steps, and accuracy on the tasks against that loss."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from taskspace_utils import figures
+from taskspace_utils.store import Run
+
+
+def load(run: Run) -> pd.DataFrame:
+    """One row a checkpoint that was probed.
+
+    Returns:
+        columns scale, seed, step, tokens, loss (nats a token, mean over held-out texts),
+        accuracy (mean over tasks).
+    """
+    keys = ["scale", "seed", "step"]
+    training = run.table("training").groupby(keys, sort=False)[["tokens", "loss"]].mean()
+    accuracy = run.table("accuracy").groupby(keys)["accuracy"].mean()
+    together = training.join(accuracy, how="inner").reset_index()
+    size = {scale: i for i, scale in enumerate(run.manifest["parameters"]["scales"])}
+    return together.sort_values([*keys[1:], "scale"]).sort_values(
+        "scale", key=lambda column: column.map(size), kind="stable"
+    )
+
+
+def plot(table: pd.DataFrame) -> Figure:
+    """Left: loss over steps. Right: accuracy against loss, which falls from left to right."""
+    fig, (left, right) = figures.new(8.0, 3.4, 2)
+    for i, (scale, models) in enumerate(table.groupby("scale", sort=False)):
+        look = {"color": figures.COLOURS[i], "marker": figures.MARKERS[i], "markersize": 5}
+        for number, (_, some) in enumerate(models.groupby("seed")):
+            label = scale if number == 0 else None
+            left.plot(some["step"], some["loss"], label=label, **look)
+            right.plot(some["loss"], some["accuracy"], label=label, **look)
+    left.set(xlabel="step of pre-training", ylabel="held-out loss (nats a token)", xlim=(0, None))
+    right.axhline(0.5, color="black", linewidth=0.8, linestyle="--")
+    right.invert_xaxis()
+    right.set(xlabel="held-out loss (nats a token)", ylabel="mean accuracy on the tasks")
+    left.legend(title="scale")
+    return fig
