@@ -33,17 +33,25 @@ STYLE = {
 }
 
 
-def new(width: float = 6.5, height: float = 4.0, columns: int = 1, **options) -> tuple[Figure, Axes]:
+# A backend is loaded with the first figure. Loaded inside `rc_context`, a notebook's would lose its
+# interactive mode again, and later figures would not be shown.
+plt.switch_backend(mpl.get_backend())
+
+
+def new(
+    width: float = 6.5, height: float = 4.0, columns: int = 1, rows: int = 1, **options
+) -> tuple[Figure, Axes]:
     """A figure in the common look, and its axes; width and height in inches."""
     with mpl.rc_context(STYLE):
-        return plt.subplots(1, columns, figsize=(width, height), **options)
+        return plt.subplots(rows, columns, figsize=(width, height), **options)
 
 
 def look(phenomena: pd.Series) -> dict[str, tuple[str, str]]:
     """Colour and marker of each phenomenon: the same in every figure of the same tasks."""
     names = sorted(phenomena.unique())
     return {
-        name: (COLOURS[i % len(COLOURS)], MARKERS[i // len(COLOURS)]) for i, name in enumerate(names)
+        name: (COLOURS[i % len(COLOURS)], MARKERS[i // len(COLOURS)])
+        for i, name in enumerate(names)
     }
 
 
