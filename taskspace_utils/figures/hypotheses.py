@@ -31,14 +31,14 @@ def load(spaces: dict[str, pd.DataFrame], tasks: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts)[["panel", "source", "target", "value", "phenomenon"]]
 
 
-def plot(table: pd.DataFrame) -> Figure:
-    """One panel a space, colours from −1 to 1; lines where the phenomenon changes."""
+def plot(table: pd.DataFrame, side: float = 2.5) -> Figure:
+    """One panel a space, `side` inches wide, colours from −1 to 1, lines between phenomena."""
     panels = list(dict.fromkeys(table["panel"]))
     names = list(dict.fromkeys(table["source"]))
     groups = table.drop_duplicates("source").set_index("source")["phenomenon"].loc[names]
     starts = [i for i in range(len(names)) if i == 0 or groups.iloc[i] != groups.iloc[i - 1]]
     middles = np.diff([*starts, len(names)]) / 2 + np.array(starts) - 0.5
-    fig, axes = figures.new(2.5 * len(panels) + 1.6, 3.3, len(panels), squeeze=False)
+    fig, axes = figures.new(side * len(panels) + 1.6, side + 0.8, len(panels), squeeze=False)
     for ax, panel in zip(axes[0], panels, strict=True):
         cells = table[table["panel"] == panel].pivot(
             index="source", columns="target", values="value"
