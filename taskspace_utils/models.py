@@ -14,10 +14,12 @@ from pathlib import Path
 
 import torch
 import yaml
+from safetensors import SafetensorError
 from tokenizers import Tokenizer, decoders, pre_tokenizers
 from tokenizers import models as tokenizer_models
 from tokenizers import trainers as tokenizer_trainers
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
     GPT2Config,
@@ -229,11 +231,16 @@ def load_model(
         raise InputError(f"{source}: there is no such folder")
     options = {"trust_remote_code": False} | ({} if local else {"revision": revision})
     try:
-        model = AutoModelForCausalLM.from_pretrained(
-            source, use_safetensors=True, dtype=dtype, **options
+        if AutoConfig.from_pretrained(source, **options).is_encoder_decoder:
+            # Half of it might load as a decoder, with random weights for what the rest gives it.
+            raise InputError(f"{source}: an encoder-decoder, not a causal language model")
+        model, info = AutoModelForCausalLM.from_pretrained(
+            source, use_safetensors=True, dtype=dtype, output_loading_info=True, **options
         )
         tokenizer = AutoTokenizer.from_pretrained(source, **options)
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except InputError:
+        raise
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:400]
         if local:
             raise InputError(
@@ -243,6 +250,11 @@ def load_model(
             f"{source!r} is neither a folder here nor a causal language model with safetensors "
             f"weights that the hub gives us. {reason}"
         ) from error
+    if absent := [*info["missing_keys"], *info["mismatched_keys"]]:
+        raise InputError(
+            f"{source}: its weights lack {absent[0]} or have it in another shape ({len(absent)} "
+            "such), and the model would be run with random ones in their place: save it again whole"
+        )
     model = model.to(device).eval()
     model.requires_grad_(True)
     card = json.loads(path.read_text()) if (path := Path(source) / CARD).is_file() else {}
@@ -265,6 +277,11 @@ def _check_folder(folder: Path) -> None:
         steps = sorted(p.name for p in folder.glob("step-*"))
         hint = f" It holds checkpoints: name one, such as {folder / steps[-1]}." if steps else ""
         raise InputError(f"{folder}: no config.json in this folder, so no model.{hint}")
+    if not any(folder.glob("*token*")) and not any(folder.glob("vocab*")):
+        raise InputError(
+            f"{folder}: no tokenizer in this folder, and the model is no use without it: save it "
+            "beside the model (`tokenizer.save_pretrained(folder)` does)"
+        )
     if not any(folder.glob("*.safetensors")):
         pickled = [p.name for ending in ("*.bin", "*.pt", "*.pth") for p in folder.glob(ending)]
         if pickled:
@@ -278,14 +295,16 @@ def _check_folder(folder: Path) -> None:
 
 def _check_causal(model: torch.nn.Module, source: str) -> None:
     """A later token must not change an earlier prediction: encoders load as 'causal' too."""
-    if model.config.is_encoder_decoder:
-        raise InputError(f"{source}: an encoder–decoder, not a causal language model")
     ids = torch.arange(6, device=next(model.parameters()).device)[None] + 3
     other = ids.clone()
     other[0, -1] += 1
     with torch.no_grad():
         early = model(input_ids=ids).logits[0, :-1]
         early_other = model(input_ids=other).logits[0, :-1]
+    if not torch.isfinite(early).all():
+        raise InputError(
+            f"{source}: the model's predictions are not finite: its weights are broken"
+        )
     if not torch.allclose(early, early_other, atol=1e-3):
         raise InputError(
             f"{source}: not a causal language model (a later word changes what it predicts for "

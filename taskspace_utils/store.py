@@ -7,6 +7,7 @@ that writes results. It knows nothing of models or methods; `runs` decides what 
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import io
 import json
@@ -100,8 +101,9 @@ TABLES: dict[str, tuple[list[str], list[str]]] = {
     ),
     "lexical": (["a", "b"], ["lexical_diff"]),
 }
-# Read back as text even when every cell of them is empty.
-TEXT_COLUMNS = {"model", "scale", "flag", "phenomenon", "family", "sham_of"}
+# Read back as text even when every cell is empty or looks like a number: 1 and 01 are two pairs.
+TEXT_COLUMNS = {"model", "scale", "flag", "phenomenon", "family", "sham_of", "task", "pair_id"}
+TEXT_COLUMNS |= {"source", "target", "a", "b", "tuning", "text"}
 
 
 class InputError(ValueError):
@@ -162,6 +164,7 @@ def text_key(lines: Iterable[str]) -> str:
     return digest.hexdigest()[:16]
 
 
+@functools.cache  # what was imported counts, not what is edited while it runs
 def method_version() -> str:
     """12 hex digits that stand for the code of the method rooms taken as one.
 
@@ -173,9 +176,9 @@ def method_version() -> str:
         tree = ast.parse((here / f"{room}.py").read_text(encoding="utf-8"))
         for node in ast.walk(tree):
             body = getattr(node, "body", None)
-            if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
-                if isinstance(body[0].value, ast.Constant):
-                    body[0] = ast.Pass()
+            first = body[0] if isinstance(body, list) and body else None
+            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+                body[0] = ast.Pass()
         digest.update(ast.dump(tree).encode())
     return digest.hexdigest()[:12]
 
@@ -273,7 +276,10 @@ def read_table(path: str | Path) -> pd.DataFrame:
     """Read a table that `write_table` wrote: gaps in numbers are NaN, gaps in text are ""."""
     data = Path(path).read_bytes()
     text = lzma.decompress(data) if str(path).endswith(".xz") else data
-    table = pd.read_csv(io.BytesIO(text), keep_default_na=False, na_values=[""], low_memory=False)
+    kinds = dict.fromkeys(TEXT_COLUMNS, str)
+    table = pd.read_csv(
+        io.BytesIO(text), keep_default_na=False, na_values=[""], low_memory=False, dtype=kinds
+    )
     for name in table.columns:
         if name in TEXT_COLUMNS or not pd.api.types.is_numeric_dtype(table[name]):
             table[name] = table[name].astype(object).where(table[name].notna(), "")
@@ -337,7 +343,12 @@ class Run:
                 f"{folder} is not a run folder: it has no manifest.json. "
                 "Make one with `taskspaces probe` or `taskspaces sweep`."
             )
-        self.manifest: dict = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            self.manifest: dict = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise InputError(
+                f"{path}: broken ({error}). Delete the folder, and make the run again."
+            ) from error
 
     def _path(self, name: str) -> Path | None:
         for ending in (".csv", ".csv.xz"):
