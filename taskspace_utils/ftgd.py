@@ -132,6 +132,8 @@ def loss_gradient(
     n = len(pairs)
     ids = lm.encode([*pairs["good"], *pairs["bad"]])
     weight = torch.tensor([-1.0 / n] * n + [(1.0 / n if loss == "differential" else 0.0)] * n)
+    if loss == "differential":  # an identical pair asks for nothing, not for rounding errors
+        weight *= torch.tensor((pairs["good"].to_numpy() != pairs["bad"].to_numpy()).tolist() * 2)
     scores = np.empty(2 * n)
     named = parameters(lm.model)
     lm.model.eval()

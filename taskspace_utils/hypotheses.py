@@ -82,8 +82,9 @@ def regress(
     names = space.index
     for other in hypotheses.values():
         names = names.intersection(other.index)
-    space = complete(space.loc[names, names])
-    names = space.index
+    gaps = sum(s.loc[names, names].isna() for s in (space, *hypotheses.values())) > 0
+    names = complete(space.loc[names, names].where(~gaps)).index
+    space = space.loc[names, names]
     if len(names) < 5:
         raise InputError(
             f"{len(names)} tasks have values in all spaces; a regression needs at least 5"

@@ -72,21 +72,28 @@ def read_pairs(path: str | Path, strict: bool = False, skip_faulty: bool = False
     """
     pairs, faults = scan_pairs(path)
     faulty = [f for f in faults if f.error or strict]
-    if faulty and skip_faulty:
+    unclear = [f for f in faulty if f.kind.startswith("unclear")]  # no single row is to blame
+    if faulty and skip_faulty and not unclear:
         skipped = {(f.file, f.line) for f in faulty}
         keep = [(f, n) not in skipped for f, n in zip(pairs["file"], pairs["line"], strict=True)]
-        pairs = pairs[keep]
+        pairs = pairs.loc[keep]
         counts = pairs["task"].value_counts()
         pairs = pairs[pairs["task"].isin(counts.index[counts >= MIN_PAIRS])]
         if pairs.empty:
             raise InputError(f"{path}: no task has {MIN_PAIRS} pairs without faults.\n{faulty[0]}")
     elif faulty:
+        faulty = unclear if skip_faulty else faulty
         lines = [str(f) for f in faulty[:10]]
         if len(faulty) > 10:
             lines.append(f"… and {len(faulty) - 10} more")
         raise InputError(
             "\n".join(lines)
-            + "\nMend these lines, or leave them out with --skip-faulty; "
+            + (
+                "\nMend these lines"
+                if unclear
+                else "\nMend these lines, or leave them out with --skip-faulty"
+            )
+            + "; "
             + f"`taskspaces check-pairs {path}` lists all faults."
         )
     return pairs.drop(columns=["file", "line"]).reset_index(drop=True)
@@ -152,15 +159,15 @@ def _read_rows(file: Path, faults: list[Fault]) -> list[dict]:
         reader = csv.DictReader(
             io.StringIO(text, newline=""), delimiter="\t" if file.suffix == ".tsv" else ","
         )
-        for record in reader:
-            if None in record or None in record.values():
-                fault(
-                    reader.line_num,
-                    "wrong number of cells",
-                    "has more or fewer cells than the header",
-                )
-                continue
-            rows.append((reader.line_num, record))
+        try:
+            for record in reader:
+                if None in record or None in record.values():
+                    message = "has more or fewer cells than the header"
+                    fault(reader.line_num, "wrong number of cells", message)
+                    continue
+                rows.append((reader.line_num, record))
+        except csv.Error as error:
+            fault(reader.line_num, "broken table", f"cannot be read as a table ({error})")
     return [row for number, record in rows if (row := _one_row(number, record, str(file), fault))]
 
 
@@ -169,7 +176,9 @@ def _one_row(number: int, record: dict, file: str, fault) -> dict | None:
     rest = dict(record)
     for ours, names in ON_DISK.items():
         name = next((n for n in names if n in record), None)
-        value = rest.pop(name, None) if name else None
+        value = record[name] if name else None
+        for other in names:  # where a file has several of the names, the first counts
+            rest.pop(other, None)
         if value is None or (isinstance(value, str) and not value.strip()):
             if ours in REQUIRED:
                 what = "empty" if name else "missing"
@@ -230,7 +239,8 @@ def write_pairs(path: str | Path, pairs: pd.DataFrame) -> Path:
     renamed = pairs.rename(columns={ours: names[0] for ours, names in ON_DISK.items()})
     if path.suffix == ".jsonl":
         lines = (
-            json.dumps({k: v for k, v in row.items() if v != ""}, ensure_ascii=False)
+            # what a row lacks is "" in a column of ours, NaN (which is no JSON) in another
+            json.dumps({k: v for k, v in row.items() if v != "" and v == v}, ensure_ascii=False)
             for row in renamed.to_dict("records")
         )
         return write_atomic(path, "".join(line + "\n" for line in lines))
@@ -255,11 +265,20 @@ def split_pairs(pairs: pd.DataFrame, n: int | None = None, pair_seed: int = 0) -
         The chosen pairs, `split` filled, sorted by task and then by the order above.
 
     Raises:
-        InputError: a task has too few pairs for two halves of at least two.
+        InputError: a task has too few pairs for two halves of at least two; or a sentence, or an
+            item of a task, is in both of the file's own splits.
     """
     if n is not None and n < MIN_PAIRS:
         raise InputError(f"pairs per task is {n}; it must be at least {MIN_PAIRS}")
     side_of: dict[str, str] = {}
+    own = pairs[pairs["split"] != ""]  # they come first: another task's choice must respect them
+    for row in own.itertuples():
+        for sentence in (row.good, row.bad):
+            if side_of.setdefault(sentence, row.split) != row.split:
+                raise InputError(
+                    f"task {row.task!r}: pair {row.pair_id!r} shares {sentence!r} with a pair of "
+                    "the other split; put both on one side"
+                )
     chosen = []
     for task, rows in sorted(pairs.groupby("task"), key=lambda group: group[0]):
         chosen.extend(_split_task(str(task), rows.to_dict("records"), n, pair_seed, side_of))
@@ -282,7 +301,7 @@ def _split_task(task: str, rows: list[dict], n: int | None, seed: int, side_of: 
                 )
             continue  # its sentences are on both sides elsewhere: it can serve on neither
         side = forced.pop() if forced else max(room, key=lambda s: (room[s], s))
-        if room[side] < len(group) and (n is not None or forced):
+        if room[side] < len(group) and n is not None:
             continue
         room[side] -= len(group)
         side_of.update(dict.fromkeys(sentences, side))

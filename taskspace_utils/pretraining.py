@@ -112,18 +112,11 @@ def sequences(scale: Scale, tokenizer, lines: list[str], seed: int | None) -> It
     Args:
         seed: shuffles the lines, anew at each of endless passes over them; None keeps their order
             and makes one pass.
-
-    Raises:
-        InputError: a line is longer than the scale's context (word-level only).
     """
     bos = tokenizer.convert_tokens_to_ids(BOS)
     stream: list[int] = []
     for tokens in _encoded_lines(tokenizer, lines, seed):
         if scale.tokenizer == "word":
-            if len(tokens) >= scale.context:
-                raise InputError(
-                    f"a line has {len(tokens)} words; {scale.name} takes {scale.context - 1}"
-                )
             yield [bos, *tokens]
         else:
             stream.extend([bos, *tokens])
@@ -199,8 +192,8 @@ def pretrain(
         also_at: further steps to keep.
 
     Raises:
-        InputError: `out` belongs to another training, or steps is not positive; or the loss is no
-            longer finite.
+        InputError: `out` belongs to another training, steps is not positive, a line is too long or
+            has too many different words for the scale; or the loss is no longer finite.
     """
     out = Path(out)
     if steps < 1:
@@ -219,19 +212,16 @@ def pretrain(
             )
     elif out.exists() and any(out.iterdir()):
         raise InputError(f"{out} holds files that are not ours: name a new folder")
-    else:
-        write_atomic(previous, json.dumps(card, indent=1) + "\n")
     keep = sorted({*checkpoint_steps(steps), *(s for s in also_at if s <= steps)})
     if all((out / checkpoint_name(s) / CARD).is_file() for s in keep):
         return out
     rng = np.random.default_rng(0)
-    some = (
-        rng.permutation(len(corpus.train))[:TOKENIZER_LINES] if scale.tokenizer == "bpe" else None
-    )
-    if some is None:
+    if scale.tokenizer == "word":
         sample = [*corpus.train, *corpus.words, *itertools.chain(*corpus.held_out.values())]
+        if (longest := max(len(line.split()) for line in sample)) >= scale.context:
+            raise InputError(f"a line has {longest} words; {scale.name} takes {scale.context - 1}")
     else:
-        sample = [corpus.train[i] for i in some]
+        sample = [corpus.train[i] for i in rng.permutation(len(corpus.train))[:TOKENIZER_LINES]]
     tokenizer = new_tokenizer(scale, sample)
     model = new_model(scale, len(tokenizer), seed).to(device)
     optimiser = torch.optim.AdamW(
@@ -239,6 +229,7 @@ def pretrain(
     )
     data = sequences(scale, tokenizer, corpus.train, seed)
     held_out = held_out_sequences(scale, tokenizer, corpus)
+    write_atomic(previous, json.dumps(card, indent=1) + "\n")
     start = _resume(out, model, optimiser)
     tokens = sum(len(s) - 1 for s in itertools.islice(data, start * scale.batch))
     began = time.monotonic()
