@@ -71,21 +71,26 @@ def build(profile: str = "laptop", out: str | Path | None = None, root: Path | N
     except BaseException:
         shutil.rmtree(html, ignore_errors=True)
         raise
-    keys = _keys(values, root, run.folder)
-    cache = _vendored()
-    pages = _hashes(root, "book/**/*", "_config.yml", "_toc.yml")
-    key = store.key_of({"keys": sorted(keys.values()), "pages": pages, "offline": bool(cache)})
+    offline = _vendored()
+
+    def state() -> tuple[dict[Path, str], str]:
+        keys = _keys(values, root, run.folder)
+        pages = _hashes(root, "book/**/*", "_config.yml", "_toc.yml")
+        return keys, store.key_of({"c": sorted(keys.values()), "p": pages, "offline": offline})
+
+    key = state()[1]
     index, stamp = html / "index.html", html / ".key"
     made = [index, *(html / "notebooks" / f"{path.stem}.html" for path in values)]
     if stamp.is_file() and stamp.read_text() == key and all(page.is_file() for page in made):
         store.say(f"nothing has changed since {index} was built")
         return index
     shutil.rmtree(html, ignore_errors=True)
-    executed = _execute_all(values, keys, profile, root, out)
+    executed = _execute_all(values, lambda: state()[0], profile, root, out)
     store.say("drawing the pages")
     texts = {new.name: _page(new, values[path], profile) for path, new in executed.items()}
-    drawn = _draw(texts, root, out, cache)
-    store.write_atomic(drawn / ".key", key)
+    drawn = _draw(texts, root, out, offline)
+    # what was edited in the meantime has no key: the next build looks at it again
+    store.write_atomic(drawn / ".key", key if state()[1] == key else "edited while it was built")
     os.replace(drawn, html)
     shutil.rmtree(out / "drawn")
     store.say(f"the book is in {index}")
@@ -113,11 +118,14 @@ def _keys(values: Mapping[Path, Mapping], root: Path, run: Path) -> dict[Path, s
     }
 
 
-def _execute_all(values, keys, profile: str, root: Path, out: Path) -> dict[Path, Path]:
-    """Run the chapters that the store has not, several at a time; the executed notebooks."""
+def _execute_all(values, state, profile: str, root: Path, out: Path) -> dict[Path, Path]:
+    """Run the chapters that the store has not, several at a time; the executed notebooks.
+
+    `state()` gives each chapter's present key.
+    """
     import nbformat
 
-    folder = store.store_path("chapters", profile)
+    folder, keys = store.store_path("chapters", profile), state()
     targets = {path: folder / f"{keys[path]}-{path.stem}" / f"{path.stem}.ipynb" for path in values}
     missing = [path for path in values if not targets[path].exists()]
     failures = []
@@ -129,10 +137,14 @@ def _execute_all(values, keys, profile: str, root: Path, out: Path) -> dict[Path
             failures.append(str(error))
             store.say(f"  {path.stem}: failed")
             return
+        note = ""
+        if state()[path] != keys[path]:
+            note = " (edited while it ran: the next build runs it again)"
+            targets[path] = out / "edited" / f"{path.stem}.ipynb"
         for old in folder.glob(f"*-{path.stem}"):
             shutil.rmtree(old)
         store.write_atomic(targets[path], nbformat.writes(notebook))
-        store.say(f"  {path.stem}: ran in {notebook.metadata.papermill['duration']:.0f} s")
+        store.say(f"  {path.stem}: ran in {notebook.metadata.papermill['duration']:.0f} s{note}")
 
     store.say(f"chapters: {len(missing)} to run, {len(values) - len(missing)} unchanged")
     pool = ThreadPoolExecutor(max_workers=os.cpu_count())
