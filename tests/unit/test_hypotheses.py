@@ -1,0 +1,169 @@
+"""Hypothesis spaces, the lexical control against a unigram model, and planted effects."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy.stats import kstest
+
+from taskspace_utils import ftgd, hypotheses, spaces
+from taskspace_utils.store import InputError
+
+from . import toys
+from .test_spaces import random_space
+
+
+def test_a_hypothesis_space_worked_by_hand():
+    tasks = pd.DataFrame({"task": list("cabd"), "rule": ["x", "x", "y", ""]})
+    found = hypotheses.same_label(tasks, "rule")
+    assert found.index.tolist() == found.columns.tolist() == list("abcd")
+    # a task without a label is like no other
+    assert found.to_numpy().tolist() == [[1, 0, 1, 0], [0, 1, 0, 0], [1, 0, 1, 0], [0, 0, 0, 0]]
+    with pytest.raises(InputError, match="no hypothesis 'frame'; the table has task, rule"):
+        hypotheses.same_label(tasks, "frame")
+
+
+# ---------------------------------------------------------------------------------- lexical control
+
+
+def test_lexical_diff_is_a_unigram_models_gradient_space():
+    """log P(s) = Σ b[w] − n·log Z, so g = bag(bad) − bag(good) where both have n words."""
+    pairs = toys.pairs_of(
+        {
+            "agree": [("the cat sleeps .", "the cat sleep ."), ("a dog sees .", "a dog see .")],
+            "plural": [("the cats sleep .", "the cats sleeps .")] * 2,
+            "number": [("a cat sleeps .", "a cats sleep .")] * 2,
+        }
+    )
+    even = toys.bind(toys.Unigram(torch.randn(len(toys.tokenizer()))))
+    names = sorted(set(pairs["task"]))
+    g = [ftgd.loss_gradient(even, pairs[pairs["task"] == t])[0].double().numpy() for t in names]
+    cosine = [[v @ w / np.linalg.norm(v) / np.linalg.norm(w) for w in g] for v in g]
+    table = hypotheses.lexical_diff(pairs)
+    np.testing.assert_allclose(spaces.square(table, "lexical_diff"), cosine, atol=1e-6)
+    assert np.unique(np.abs(np.round(cosine, 3))).size > 2
+
+
+def test_lexical_diff_worked_by_hand():
+    pairs = toys.pairs_of(
+        {
+            "who": [("who left", "that left"), ("who sings", "that sings")],
+            "that": [("that sleeps", "who sleeps")],
+            "both": [("who eats", "that eat")],  # half of it is who/that
+            "order": [("the cat sees a dog", "a dog sees the cat")],
+        }
+    )
+    table = hypotheses.lexical_diff(pairs)
+    found = spaces.square(table, "lexical_diff")
+    half = np.sqrt(0.5)
+    assert found.index.tolist() == ["both", "order", "that", "who"]
+    expected = [
+        [1, np.nan, -half, half],
+        [np.nan] * 4,
+        [-half, np.nan, 1, -1],
+        [half, np.nan, -1, 1],
+    ]
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+    filled = hypotheses.lexical_space(table)
+    assert filled.loc["order"].tolist() == [0, 1, 0, 0]
+    assert filled.loc["who", "that"] == pytest.approx(-1)
+
+
+def test_lexical_diff_does_not_depend_on_the_order_of_rows():
+    pairs = toys.english(8)
+    one = hypotheses.lexical_diff(pairs)
+    other = hypotheses.lexical_diff(pairs.sample(frac=1, random_state=0))
+    pd.testing.assert_frame_equal(one, other, atol=1e-12)
+
+
+# --------------------------------------------------------------------------------------- regression
+
+
+def planted(n: int = 20, noise: float = 0.5, seed: int = 0) -> tuple:
+    x, z, e = (random_space(n, seed + i) for i in (100, 200, 300))
+    z = 0.6 * x + 0.8 * z  # correlated controls
+    return 2 * x - 1 * z + noise * e, {"x": x, "z": z}
+
+
+def test_planted_slopes_are_recovered():
+    y, both = planted(noise=1e-9)
+    found = hypotheses.regress(y, both, permutations=99).set_index("hypothesis")
+    spread = spaces.cells(y).std()
+    for name, slope in (("x", 2), ("z", -1)):
+        standard = slope * spaces.cells(both[name]).std() / spread
+        assert found.loc[name, "slope"] == pytest.approx(standard, abs=1e-6)
+        assert found.loc[name, "p"] == 1 / 100
+    assert found["r2"].tolist() == pytest.approx([1, 1])
+    assert set(found["n_tasks"]) == {20}
+
+
+def test_slopes_and_r2_are_least_squares():
+    y, both = planted()
+    found = hypotheses.regress(y, both, permutations=1).set_index("hypothesis")
+    design = np.column_stack([np.ones(190), *(spaces.cells(h) for h in both.values())])
+    target = spaces.cells(y)
+    beta = np.linalg.solve(design.T @ design, design.T @ target)
+    for i, name in enumerate(both, start=1):
+        assert found.loc[name, "slope"] == pytest.approx(
+            beta[i] * design[:, i].std() / target.std()
+        )
+    rest = target - design @ beta
+    assert found["r2"].iloc[0] == pytest.approx(1 - rest.var() / target.var())
+
+
+def test_variance_inflation_is_one_over_what_the_others_leave():
+    y, both = planted()
+    r = np.corrcoef(*(spaces.cells(h) for h in both.values()))[0, 1]
+    found = hypotheses.regress(y, both, permutations=1)
+    assert found["vif"].tolist() == pytest.approx([1 / (1 - r**2)] * 2)
+    alone = hypotheses.regress(y, {"x": both["x"]}, permutations=1)
+    assert alone["vif"].item() == pytest.approx(1)
+    same = hypotheses.regress(y, {"x": both["x"], "copy": both["x"] * 3}, permutations=1)
+    assert np.isinf(same["vif"]).all()
+
+
+def test_a_control_takes_what_is_its_own():
+    """y follows z only; x merely resembles z. Beside z, x explains nothing."""
+    x, z, e = (random_space(20, i) for i in (1, 2, 3))
+    x = 0.7 * z + 0.7 * x
+    y = z + 0.5 * e
+    alone = hypotheses.regress(y, {"x": x}, 199).set_index("hypothesis")
+    assert alone.loc["x", "p"] <= 0.05
+    both = hypotheses.regress(y, {"x": x, "z": z}, 199).set_index("hypothesis")
+    assert abs(both.loc["x", "slope"]) < abs(alone.loc["x", "slope"]) / 3
+    assert both.loc["z", "p"] <= 0.05
+    assert both.loc["x", "p"] > 0.05
+
+
+def test_p_values_are_uniform_where_nothing_is_to_find():
+    found = []
+    for seed in range(60):
+        y, x, z = (random_space(8, 3 * seed + i) for i in range(3))
+        y = y + z
+        found.append(hypotheses.regress(y, {"x": x, "z": z}, 39, seed)["p"].iloc[0])
+    assert np.mean(np.array(found) <= 0.05) <= 0.13
+    assert kstest(found, "uniform").pvalue > 0.01
+
+
+def test_tasks_without_values_are_left_out():
+    y, both = planted()
+    gap = y.copy()
+    gap.loc["t03", "t05"] = gap.loc["t05", "t03"] = np.nan
+    found = hypotheses.regress(gap, both, permutations=1)
+    assert found["n_tasks"].iloc[0] == 19
+    fewer = {"x": both["x"].iloc[:6, :6]}
+    assert hypotheses.regress(y, fewer, permutations=1)["n_tasks"].item() == 6
+    holes = both["x"].copy()
+    holes.loc["t07", :] = holes.loc[:, "t07"] = np.nan  # a lexical control may lack a task too
+    assert hypotheses.regress(y, {"x": holes}, permutations=1)["n_tasks"].item() == 19
+
+
+def test_what_cannot_be_regressed_is_refused():
+    y, both = planted()
+    with pytest.raises(InputError, match="4 tasks have values"):
+        hypotheses.regress(y.iloc[:4, :4], both)
+    flat = pd.DataFrame(1.0, index=y.index, columns=y.index)
+    with pytest.raises(InputError, match="'flat' is the same for all pairs"):
+        hypotheses.regress(y, {"flat": flat})

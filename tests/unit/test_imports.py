@@ -1,0 +1,127 @@
+"""Rooms import only rooms named before them; what needs no torch imports none."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import taskspace_utils
+from taskspace_utils.store import METHOD_ROOMS
+
+PACKAGE = Path(taskspace_utils.__file__).parent
+ORDER = [
+    "store",
+    *METHOD_ROOMS,
+    "runs",
+    "figures",
+    "explore",
+    "exercises",
+    "chapters",
+    "book",
+    "cli",
+]
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported(path: Path) -> set[str]:
+    """Rooms that a file imports, at its top or inside functions, however it is written."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {a.name for a in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            inside = ["taskspace_utils", *path.relative_to(PACKAGE).parts[:-1]]
+            base = inside[: len(inside) + 1 - node.level] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            if module == "taskspace_utils":
+                found |= {f"taskspace_utils.{a.name}" for a in node.names}
+            found.add(module)
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
+            name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+            if name in ("import_module", "__import__"):
+                found |= {a.value for a in node.args if isinstance(a, ast.Constant)}
+    parts = [name.split(".") for name in found]
+    return {p[1] for p in parts if p[0] == "taskspace_utils" and len(p) > 1} - {"__version__"}
+
+
+FILES = sorted(p for p in PACKAGE.rglob("*.py") if p != PACKAGE / "__init__.py")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.relative_to(PACKAGE).as_posix())
+def test_a_room_imports_only_rooms_named_before_it(path):
+    room = room_of(path)
+    assert room in ORDER, f"{room} is no room of the house: the blueprint lists them"
+    allowed = {*ORDER[: ORDER.index(room)], room} - ({room} if path.parent == PACKAGE else set())
+    assert imported(path) <= allowed
+
+
+def test_the_reader_of_imports_sees_them_all(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "PACKAGE", tmp_path)
+    path = tmp_path / "figures" / "one.py"
+    path.parent.mkdir()
+    path.write_text(
+        "import taskspace_utils.book\nfrom taskspace_utils import cli, runs as r\n"
+        "def f():\n    from taskspace_utils.ftgd import tune\n    from ..models import x\n"
+        "    from . import two\n    from .. import store\n"
+        "    import_module('taskspace_utils.spaces')\n"
+    )
+    rooms = {"book", "cli", "runs", "ftgd", "models", "figures", "store", "spaces"}
+    assert imported(path) == rooms
+
+
+def test_the_method_rooms_are_those_between_store_and_runs():
+    assert ORDER[1 : ORDER.index("runs")] == METHOD_ROOMS
+
+
+def test_the_public_names_are_there_and_load_when_used():
+    for name in taskspace_utils.__all__:
+        if name != "spaces":
+            assert getattr(taskspace_utils, name).__module__.startswith("taskspace_utils.")
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = taskspace_utils.nothing
+
+
+HEAVY = {"torch", "transformers"}
+STATEMENTS = {
+    "the package": "import taskspace_utils",
+    "the command line": "import taskspace_utils.cli",
+    "its help": "from taskspace_utils.cli import main; main(['--help'])",
+    "a wrong profile": "from taskspace_utils.cli import main; main(['sweep', '--profile', 'no'])",
+    "checking pairs": "from taskspace_utils.cli import main; main(['check-pairs', {pairs!r}])",
+    "making pairs": (
+        "from taskspace_utils.cli import main; "
+        "main(['generate', '--pairs-per-task', '4', '--tasks', 'agreement_simple', "
+        "'--out', {out!r}])"
+    ),
+    "a chapter's parameters": (
+        "from taskspace_utils import chapters; "
+        "[chapters.chapter_parameters(p) for p in chapters.chapters()]"
+    ),
+    "a profile": "from taskspace_utils.runs import load_profile; load_profile('laptop')",
+    "the rooms above": "from taskspace_utils import book, chapters, runs",
+}
+
+
+def test_no_torch_is_imported_before_it_is_needed(tmp_path):
+    pairs = tmp_path / "pairs.csv"
+    rows = [f"t,g{i},b{i}" for i in range(4)]
+    pairs.write_text("\n".join(["UID,sentence_good,sentence_bad", *rows]) + "\n")
+    code = "import sys\n"
+    for what, statement in STATEMENTS.items():
+        statement = statement.format(pairs=str(pairs), out=str(tmp_path / "out.jsonl"))
+        code += f"try:\n    {statement}\nexcept SystemExit: pass\n"
+        code += f"found = {HEAVY!r} & set(sys.modules)\nassert not found, ({what!r}, found)\n"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out.jsonl").is_file()

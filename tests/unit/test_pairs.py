@@ -1,0 +1,382 @@
+"""The table of pairs: every fault with its line, round trips, and what a split promises."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from taskspace_utils import pairs as room
+from taskspace_utils.store import InputError
+
+GOOD = {"sentence_good": "The cat sleeps.", "sentence_bad": "The cat sleep.", "UID": "agree"}
+
+
+def record(i: int, task: str = "agree", **more) -> dict:
+    return {
+        "sentence_good": f"Cat {i} sleeps in {task}.", "sentence_bad": f"Cat {i} sleep in {task}.",
+        "UID": task, "pairID": str(i), "linguistics_term": "agreement", "field": "syntax",
+    } | more  # fmt: skip
+
+
+def jsonl(path: Path, rows: list) -> Path:
+    text = "".join(row if isinstance(row, str) else json.dumps(row) + "\n" for row in rows)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def faults_of(path: Path) -> list[tuple]:
+    return [(f.line, f.kind, f.error) for f in room.scan_pairs(path)[1]]
+
+
+# ------------------------------------------------------------------------------------------ reading
+
+
+def test_blimps_names_and_ours_mean_the_same(tmp_path):
+    ours = [
+        {"good": r["sentence_good"], "bad": r["sentence_bad"], "task": r["UID"],
+         "pair_id": r["pairID"], "phenomenon": "agreement", "field": "syntax"}
+        for r in map(record, range(4))
+    ]  # fmt: skip
+    one = room.read_pairs(jsonl(tmp_path / "a.jsonl", [record(i) for i in range(4)]))
+    other = room.read_pairs(jsonl(tmp_path / "b.jsonl", ours))
+    pd.testing.assert_frame_equal(one, other)
+    assert one.columns.tolist() == room.COLUMNS
+    assert one.iloc[2].to_dict() == {
+        "task": "agree", "phenomenon": "agreement", "field": "syntax", "pair_id": "2", "item": "",
+        "split": "", "good": "Cat 2 sleeps in agree.", "bad": "Cat 2 sleep in agree.",
+    }  # fmt: skip
+
+
+def test_where_a_file_has_both_names_blimps_is_taken(tmp_path):
+    rows = [record(i) | {"good": "another sentence", "task": "another"} for i in range(4)]
+    table = room.read_pairs(jsonl(tmp_path / "a.jsonl", rows))
+    assert table["good"].tolist() == [r["sentence_good"] for r in rows]
+    assert set(table["task"]) == {"agree"}
+
+
+def test_defaults_for_what_is_optional(tmp_path):
+    rows = [GOOD | {"sentence_good": f"Good {i}.", "sentence_bad": f"Bad {i}."} for i in range(4)]
+    table = room.read_pairs(jsonl(tmp_path / "a.jsonl", ["\n", *rows]))
+    assert table["pair_id"].tolist() == ["2", "3", "4", "5"]  # the line's number
+    assert set(table["phenomenon"]) == {"unlabelled"}
+    assert set(table["item"]) == set(table["split"]) == {""}
+
+
+def test_other_keys_are_kept_and_sentences_are_taken_exactly_as_given(tmp_path):
+    rows = [
+        record(i, sentence_good=f"  Two  spaces{i}\u00a0! ", lexically_identical=True, line="x")
+        for i in range(4)
+    ]
+    table = room.read_pairs(jsonl(tmp_path / "a.jsonl", rows))
+    assert table["good"][1] == "  Two  spaces1\u00a0! "
+    assert table["lexically_identical"].tolist() == [True] * 4
+
+
+def test_blimps_spellings_are_made_one(tmp_path):
+    rows = [record(i, field="syntax/semantics", linguistics_term="s-selection") for i in range(4)]
+    rows += [record(i, "b", field="syntax_semantics") for i in range(4)]
+    table = room.read_pairs(jsonl(tmp_path / "a.jsonl", rows))
+    assert set(table["field"]) == {"syntax_semantics"}
+    assert dict(zip(table["task"], table["phenomenon"], strict=True)) == {
+        "agree": "argument_structure", "b": "agreement"
+    }  # fmt: skip
+
+
+def test_a_folder_is_read_by_name_and_a_byte_order_mark_is_no_text(tmp_path):
+    jsonl(tmp_path / "b.jsonl", [record(i, "b") for i in range(4)])
+    room.write_pairs(
+        tmp_path / "a.csv",
+        room.read_pairs(jsonl(tmp_path / "x.jsonl", [record(i) for i in range(4)])),
+    )
+    (tmp_path / "x.jsonl").unlink()
+    text = (tmp_path / "a.csv").read_bytes()
+    (tmp_path / "a.csv").write_bytes(b"\xef\xbb\xbf" + text)
+    (tmp_path / "notes.txt").write_text("no pairs")
+    assert room.read_pairs(tmp_path)["task"].tolist() == ["agree"] * 4 + ["b"] * 4
+
+
+# ------------------------------------------------------------------------------------------- faults
+
+
+def test_every_error_names_its_line(tmp_path):
+    rows = [
+        record(0), '{"sentence_good": "x"\n', "[1, 2]\n", record(3, sentence_bad="   "),
+        {k: v for k, v in record(4).items() if k != "UID"}, record(0, sentence_good="Other."),
+        record(6, sentence_good=7), record(7, split="test"), record(8), record(9), record(10),
+    ]  # fmt: skip
+    path = jsonl(tmp_path / "faulty.jsonl", rows)
+    assert [f for f in faults_of(path) if f[2]] == [
+        (2, "broken JSON", True), (3, "broken JSON", True), (4, "empty field", True),
+        (5, "missing field", True), (6, "duplicate pair", True), (7, "not text", True),
+        (8, "unknown split", True),
+    ]  # fmt: skip
+    with pytest.raises(InputError) as caught:
+        room.read_pairs(path)
+    message = str(caught.value)
+    for line in (2, 3, 4, 5, 6, 7, 8):
+        assert f"{path}, line {line}: " in message
+    for part in ("'sentence_bad' is empty", "'UID' is missing", "'0' already", "--skip-faulty"):
+        assert part in message
+
+
+def test_bytes_that_are_not_utf8_are_found_with_their_line(tmp_path):
+    path = tmp_path / "latin.jsonl"
+    lines = [json.dumps(record(i)).encode() for i in range(4)]
+    path.write_bytes(b"\n".join([*lines, b'{"sentence_good": "caf\xe9"}', b""]))
+    ((line, _, error),) = [f for f in faults_of(path) if f[1] == "not UTF-8"]
+    assert (line, error) == (5, True)
+
+
+def test_empty_files_and_tasks_that_are_too_small(tmp_path):
+    assert (0, "empty file", True) in faults_of(jsonl(tmp_path / "a.jsonl", ["\n"]))
+    path = jsonl(tmp_path / "b.jsonl", [record(i) for i in range(3)])
+    assert faults_of(path) == [(0, "too few pairs", True)]
+    with pytest.raises(InputError, match="'agree' has 3 pairs; a task needs at least 4"):
+        room.read_pairs(path)
+    with pytest.raises(InputError, match="no such file"):
+        room.read_pairs(tmp_path / "nothing.jsonl")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(InputError, match=r"holds no \.jsonl"):
+        room.read_pairs(tmp_path / "folder")
+
+
+def test_warnings_are_counted_and_are_errors_only_when_strict(tmp_path):
+    rows = [record(i) for i in range(4)]
+    rows += [record(4, sentence_bad=record(4)["sentence_good"])]
+    rows += [record(5, sentence_bad=record(1)["sentence_bad"])]
+    path = jsonl(tmp_path / "a.jsonl", rows)
+    assert faults_of(path) == [(5, "identical pair", False), (6, "repeated sentence", False)]
+    assert len(room.read_pairs(path)) == 6
+    with pytest.raises(InputError, match="line 5: good and bad are the same"):
+        room.read_pairs(path, strict=True)
+    assert len(room.read_pairs(path, strict=True, skip_faulty=True)) == 4
+
+
+def test_a_task_under_two_phenomena_is_an_error_even_where_faulty_rows_are_left_out(tmp_path):
+    rows = [record(i) for i in range(4)] + [record(4, linguistics_term="binding")]
+    path = jsonl(tmp_path / "a.jsonl", rows)
+    assert faults_of(path) == [(0, "unclear phenomenon", True)]
+    with pytest.raises(InputError, match="more than one phenomenon: 'agreement', 'binding'"):
+        room.read_pairs(path)
+    with pytest.raises(InputError, match="more than one phenomenon"):
+        room.read_pairs(path, skip_faulty=True)
+
+
+def test_faulty_rows_can_be_left_out(tmp_path):
+    rows = ["{\n", *(record(i) for i in range(5)), record(3), *(record(i, "b") for i in range(3))]
+    path = jsonl(tmp_path / "a.jsonl", rows)
+    table = room.read_pairs(path, skip_faulty=True)
+    assert table["task"].tolist() == ["agree"] * 5  # b is left with too few
+    assert table.index.tolist() == list(range(5))
+    with pytest.raises(InputError, match="no task has 4 pairs"):
+        room.read_pairs(jsonl(tmp_path / "b.jsonl", ["{\n"] * 5), skip_faulty=True)
+
+
+@pytest.mark.parametrize("ending", [".csv", ".tsv"])
+def test_cells_that_do_not_fit_the_header(ending, tmp_path):
+    mark = "," if ending == ".csv" else "\t"
+    lines = [["UID", "sentence_good", "sentence_bad"], *(["a", f"g{i}", f"b{i}"] for i in range(4))]
+    path = tmp_path / f"a{ending}"
+    path.write_text("\n".join(mark.join(x) for x in [*lines, ["a", "b"], [*"abcd"]]) + "\n")
+    assert faults_of(path) == [
+        (6, "wrong number of cells", True),
+        (7, "wrong number of cells", True),
+    ]
+    assert len(room.read_pairs(path, skip_faulty=True)) == 4
+
+
+@pytest.mark.parametrize(
+    "text", ["a,b\n" + '"x' * 100_000, "UID\0,sentence_good\na,b\n", "a\rb\n1\r\n"]
+)
+def test_what_is_no_csv_is_a_fault_and_not_a_crash(text, tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text(text, newline="")
+    with pytest.raises(InputError, match=r"a\.csv"):
+        room.read_pairs(path)
+
+
+# -------------------------------------------------------------------------------------- round trips
+
+cell = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=12
+).filter(str.strip)
+plain = st.text(st.sampled_from("ab \"',;\t\n\\{}[]ñ☃𝄞\u2028."), min_size=1, max_size=8).filter(
+    str.strip
+)
+
+
+@st.composite
+def tables(draw) -> pd.DataFrame:
+    n = draw(st.integers(4, 6))
+    optional = st.one_of(st.just(""), plain)
+    phenomenon = draw(plain)
+    rows = [
+        {"task": "t", "phenomenon": phenomenon, "field": "", "pair_id": f"p{i}",
+         "item": draw(optional), "split": draw(st.sampled_from(["", "train", "eval"])),
+         "good": draw(st.one_of(cell, plain)), "bad": draw(plain), "note": draw(optional)}
+        for i in range(n)
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize("ending", [".jsonl", ".csv", ".tsv"])
+def test_what_is_written_is_read_back(ending, tmp_path):
+    path = tmp_path / f"pairs{ending}"
+
+    @given(tables())
+    def check(table):
+        room.write_pairs(path, table)
+        back = room.read_pairs(path)
+        if "note" not in back:  # JSON Lines leaves empty cells out
+            back["note"] = ""
+        pd.testing.assert_frame_equal(
+            back.fillna("").astype(object), table.astype(object), check_dtype=False
+        )
+
+    check()
+
+
+def test_json_lines_are_json_and_nothing_else(tmp_path):
+    """A key that only some rows have is left out of the others, not written as NaN."""
+    rows = [record(i) | ({"note": "x"} if i else {}) for i in range(4)]
+    table = room.read_pairs(jsonl(tmp_path / "a.jsonl", rows))
+    path = room.write_pairs(tmp_path / "b.jsonl", table)
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} is no JSON")
+
+    found = [json.loads(line, parse_constant=refuse) for line in path.read_text().splitlines()]
+    assert found == [{k: v for k, v in r.items() if v} for r in rows]
+    with pytest.raises(InputError, match=r"ends in \.jsonl, \.csv or \.tsv"):
+        room.write_pairs(tmp_path / "pairs.xlsx", table)
+
+
+# ---------------------------------------------------------------------------------------- the split
+
+
+def table_of(spec: list[dict]) -> pd.DataFrame:
+    base = {"task": "t", "phenomenon": "p", "field": "", "item": "", "split": ""}
+    return pd.DataFrame(
+        [
+            base | {"pair_id": str(i), "good": f"g{i}", "bad": f"b{i}"} | row
+            for i, row in enumerate(spec)
+        ]
+    )
+
+
+def sides(split: pd.DataFrame) -> dict[str, set]:
+    return {
+        side: {*some["good"], *some["bad"]}
+        for side in ("train", "eval")
+        for some in [split[split["split"] == side]]
+    }
+
+
+@st.composite
+def tangled(draw) -> pd.DataFrame:
+    """Two tasks whose pairs share items and sentences, within a task and across."""
+    rows = []
+    for task in "ab":
+        for _ in range(draw(st.integers(14, 20))):
+            rare = st.one_of(st.none(), st.none(), st.integers(0, 6))
+            item, word = draw(rare), draw(rare)
+            row = {"task": task, "item": "" if item is None else f"i{item}"}
+            rows.append(row if word is None else row | {"good": f"shared {word}"})
+    return table_of(rows).assign(good=lambda t: t["good"], bad=lambda t: t["bad"])
+
+
+@given(tangled(), st.sampled_from([4, 6, 8]), st.integers(0, 3))
+def test_what_a_split_promises(table, n, seed):
+    try:
+        split = room.split_pairs(table, n, seed)
+    except InputError:  # too few unrelated pairs; tested below
+        assume(False)
+    for _, some in split.groupby("task"):
+        assert some["split"].value_counts().max() <= n // 2
+        assert some["split"].value_counts().min() >= 2
+        items = some[some["item"] != ""].groupby("item")["split"].nunique()
+        assert (items == 1).all()
+    found = sides(split)
+    assert not found["train"] & found["eval"]  # no sentence on both sides, in any task
+    other = room.split_pairs(table.sample(frac=1, random_state=seed), n, seed)
+    pd.testing.assert_frame_equal(split, other)
+    kept = split.drop(columns="split").merge(table.drop(columns="split"))
+    assert len(kept) == len(split)  # nothing but the split is changed
+
+
+def test_halves_are_equal_and_the_seed_changes_them():
+    table = table_of([{} for _ in range(40)])
+    split = room.split_pairs(table, 20)
+    assert split["split"].value_counts().to_dict() == {"train": 10, "eval": 10}
+    assert set(room.split_pairs(table, 20, 1)["pair_id"]) != set(split["pair_id"])
+    everything = room.split_pairs(table)
+    assert everything["split"].value_counts().to_dict() == {"train": 20, "eval": 20}
+    odd = room.split_pairs(table_of([{} for _ in range(7)]))
+    assert len(odd) == 7
+
+
+def test_a_smaller_choice_is_part_of_a_larger_one():
+    table = table_of([{} for _ in range(40)])
+    few, many = room.split_pairs(table, 10), room.split_pairs(table, 20)
+    assert set(few["pair_id"]) < set(many["pair_id"])
+
+
+def test_a_tasks_choice_does_not_depend_on_unrelated_tasks():
+    table = table_of([{"task": t} for t in "ab" for _ in range(10)])
+    both = room.split_pairs(table, 6)
+    alone = room.split_pairs(table[table["task"] == "b"], 6)
+    pd.testing.assert_frame_equal(both[both["task"] == "b"].reset_index(drop=True), alone)
+
+
+def test_a_files_own_split_wins():
+    own = ["train", "eval"] * 10
+    random.Random(0).shuffle(own)
+    table = table_of([{"split": s} for s in own])
+    split = room.split_pairs(table, 8)
+    given_ = dict(zip(table["pair_id"], table["split"], strict=True))
+    assert all(given_[row.pair_id] == row.split for row in split.itertuples())
+    assert len(split) == 8
+
+
+def test_all_pairs_of_an_uneven_split_are_taken():
+    table = table_of([{"split": "train"}] * 10 + [{"split": "eval"}] * 4)
+    assert len(room.split_pairs(table)) == 14
+
+
+def test_a_files_own_split_wins_over_another_tasks_choice():
+    """Task b says where the shared sentences go; task a, chosen first, must not contradict."""
+    shared = [{"good": f"s{i}"} for i in range(8)]
+    first = [{"task": "a", **s} for s in shared]
+    second = [
+        {"task": "b", "split": "eval" if i % 2 else "train", **s} for i, s in enumerate(shared)
+    ]
+    split = room.split_pairs(table_of([*first, *second]))
+    found = sides(split)
+    assert not found["train"] & found["eval"]
+
+
+def test_an_own_split_that_tears_an_item_apart_is_an_error():
+    rows = [{"split": "train", "item": "i"}, {"split": "eval", "item": "i"}, *[{}] * 6]
+    with pytest.raises(InputError, match=r"'t': pair .* shares an item or a sentence"):
+        room.split_pairs(table_of(rows))
+
+
+def test_too_few_unrelated_pairs_are_an_error():
+    one_item = table_of([{"item": "i"}] * 10)
+    with pytest.raises(InputError, match="'t' has too few unrelated pairs"):
+        room.split_pairs(one_item)
+    with pytest.raises(InputError, match="at least 4"):
+        room.split_pairs(one_item, 2)
+
+
+def test_rows_that_share_a_chain_of_sentences_stay_together():
+    """0–1 share a sentence, 1–2 an item: all three are on one side."""
+    rows = [{"good": "s"}, {"good": "s", "item": "i"}, {"item": "i"}, *[{} for _ in range(9)]]
+    split = room.split_pairs(table_of(rows)).set_index("pair_id")["split"]
+    assert split["0"] == split["1"] == split["2"]
