@@ -22,6 +22,9 @@ def main(arguments: list[str] | None = None) -> int:
     except InputError as error:
         say(f"taskspaces {options.command}: {error}")
         return 2
+    except OSError as error:  # no space, no permission, a file where a folder should be
+        say(f"taskspaces {options.command}: {error.filename or ''}: {error.strerror or error}")
+        return 2
     except KeyboardInterrupt:
         say("stopped; the same command goes on where this one was")
         return 130
@@ -138,10 +141,9 @@ def _profile_option(sub: argparse.ArgumentParser) -> None:
 
 
 def _whole(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text} is below 0")
-    return value
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 0")
+    return int(text)
 
 
 def _names(text: str) -> list[str]:
@@ -149,10 +151,13 @@ def _names(text: str) -> list[str]:
 
 
 def _shares(text: str) -> list[float]:
-    values = [float(part) for part in _names(text)]
+    try:
+        values = [float(part) for part in _names(text)]
+    except ValueError:
+        values = []
     if not values or not all(0 < v <= 1 for v in values):
-        raise argparse.ArgumentTypeError(f"{text}: shares are above 0 and at most 1")
-    return values
+        raise argparse.ArgumentTypeError(f"{text}: shares are numbers above 0 and at most 1")
+    return list(dict.fromkeys(values))
 
 
 # ------------------------------------------------------------------------------------ the commands
@@ -252,11 +257,11 @@ def _probe(options) -> None:
     from taskspace_utils import runs
     from taskspace_utils.pairs import split_pairs
 
-    if unknown := set(options.methods) - set(runs.METHODS):
-        raise InputError(
-            f"--methods: {', '.join(sorted(unknown))}; there are transfer and gradient"
-        )
-    if options.target <= 0.1:
+    unknown = set(options.methods) - set(runs.METHODS)
+    if unknown or not options.methods:
+        named = ", ".join(sorted(unknown)) or "none named"
+        raise InputError(f"--methods: {named}; there are transfer and gradient")
+    if not 0.1 < options.target < float("inf"):
         raise InputError(f"--target is {options.target} nats; it must be above 0.1")
     pairs = split_pairs(_pairs_of(options), options.pairs_per_task, options.seed)
     text: tuple[str, ...] = ()

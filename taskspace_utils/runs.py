@@ -13,8 +13,9 @@ import json
 import os
 import platform
 import time
+import warnings
 from collections.abc import Callable, Iterable
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 import pandas as pd
@@ -39,7 +40,7 @@ class Profile:
         pairs_per_task: half for training, half for evaluation.
         sentences: of the grammar's corpus.
         steps: of pre-training.
-        probe_at: steps at which gradient spaces and accuracies are taken.
+        probe_at: steps at which gradient spaces are taken (accuracies: at every checkpoint).
         transfer_at: steps at which transfer spaces are taken.
         tunings: keyword arguments of `ftgd.Config`.
         chapters: parameters of chapters that differ from their defaults.
@@ -75,12 +76,19 @@ def load_profile(name: str) -> Profile:
     if not path.is_file():
         names = ", ".join(sorted(p.stem for p in folder.glob("*.yml")))
         raise InputError(f"no profile named {name!r}; there are {names}")
-    given = yaml.safe_load(path.read_text(encoding="utf-8"))
-    known = {f.name for f in fields(Profile)} - {"name"}
-    needed = {f.name for f in fields(Profile) if f.default_factory is MISSING} - {"name"}
-    if not isinstance(given, dict) or not needed <= set(given) <= known:
-        wrong = ", ".join(sorted(set(given or {}) ^ needed - {"chapters"})) or "everything"
-        raise InputError(f"{path}: unknown or missing setting: {wrong}; it has {', '.join(known)}")
+    try:
+        given = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"{path}: not YAML in UTF-8: {error}") from error
+    known = [f.name for f in fields(Profile) if f.name != "name"]
+    if not isinstance(given, dict):
+        raise InputError(f"{path}: it must hold the settings {', '.join(known)}")
+    if wrong := set(given) - set(known):
+        raise InputError(
+            f"{path}: unknown setting {', '.join(map(repr, wrong))}; there are {', '.join(known)}"
+        )
+    if wrong := [name for name in known if name not in given and name != "chapters"]:
+        raise InputError(f"{path}: missing setting: {', '.join(wrong)}")
     if given["tasks"] == "all":
         given["tasks"] = []
     try:
@@ -97,6 +105,13 @@ def _check_profile(profile: Profile) -> None:
     for name in ("pairs_per_task", "pair_seed", "sentences", "corpus_seed", "steps"):
         if type(getattr(profile, name)) is not int:
             raise InputError(f"{name} must be a whole number, not {getattr(profile, name)!r}")
+    kinds = {"tasks": str, "scales": str, "seeds": int, "tunings": dict}
+    for name, kind in (kinds | {"probe_at": int, "transfer_at": int}).items():
+        values = getattr(profile, name)
+        if not isinstance(values, tuple) or not all(type(value) is kind for value in values):
+            raise InputError(f"{name} must be a list, each of it a {kind.__name__}, not {values!r}")
+    if not profile.scales or not profile.seeds:
+        raise InputError("scales and seeds must each name one at least")
     if profile.language not in ("grammar", "text"):
         raise InputError(f"language must be grammar or text, not {profile.language!r}")
     if profile.steps < 1 or profile.pairs_per_task < 4:
@@ -107,6 +122,15 @@ def _check_profile(profile: Profile) -> None:
     for tuning in profile.tunings:
         if not set(tuning) <= {"loss", "k", "target", "delta", "max_steps", "max_displacement"}:
             raise InputError(f"tuning {tuning} has an unknown setting")
+        if tuning.get("loss", "differential") not in ("differential", "good"):
+            raise InputError(f"tuning {tuning}: loss must be differential or good")
+        if not 0 < tuning.get("k", 1) <= 1 or not 0.1 < tuning.get("target", 3) < float("inf"):
+            raise InputError(f"tuning {tuning}: k is above 0 and at most 1, target above 0.1 nats")
+    named = [tuple(tuning.get(n) for n in ("loss", "k", "target")) for tuning in profile.tunings]
+    if len(set(named)) < len(named):
+        raise InputError(
+            "two tunings have the same loss, k and target: tables can't tell them apart"
+        )
 
 
 # --------------------------------------------------------------------------- pairs, corpora, models
@@ -345,6 +369,8 @@ def parallel(
 
     workers = min(workers or os.cpu_count() or 1, max(1, len(arguments)))
     began, found, said = time.monotonic(), [], 0.0
+    # A worker that held a large space is replaced by a fresh one; joblib warns of it as of a leak.
+    warnings.filterwarnings("ignore", message="A worker stopped while some jobs", module="joblib")
     stream = Parallel(n_jobs=workers, return_as="generator", batch_size=1)(
         delayed(function)(*a) for a in arguments
     )
@@ -449,7 +475,7 @@ def sweep(profile: Profile | str, out: str | Path | None = None, workers: int | 
     cells = []
     steps_of = {"transfer": profile.transfer_at, "gradient": profile.probe_at}
     for path in folders:
-        for step in sorted({*profile.probe_at, *profile.transfer_at}):
+        for step in _steps(profile):
             source = Source(str(path / _step_name(step)))
             methods = [m for m, at in steps_of.items() if step in at]
             tasks = task_pairs(profile)["task"].unique()
@@ -478,14 +504,22 @@ def _step_name(step: int) -> str:
     return checkpoint_name(step)
 
 
+def _steps(profile: Profile) -> list[int]:
+    """All steps that a checkpoint is kept of; accuracy is taken at each."""
+    from taskspace_utils.pretraining import checkpoint_steps
+
+    return sorted({*checkpoint_steps(profile.steps), *profile.probe_at, *profile.transfer_at})
+
+
 def _sweep_key(profile: Profile) -> str:
     """What a sweep's numbers depend on, found out without computing any."""
     settings = {k: v for k, v in vars(profile).items() if k not in ("name", "chapters")}
     inputs = [*store.data_path("grammar").glob("*.yml"), store.data_path("scales.yml")]
+    if profile.language == "text":
+        inputs += [p for part in ("corpus", "blimp/data") for p in _required_data(part).iterdir()]
     return store.key_of(
-        {"profile": settings, "inputs": store.tree_hash(inputs), "method": store.method_version()}
-        | store.versions()
-        | ({"data": os.environ.get("TASKSPACES_DATA")} if profile.language == "text" else {})
+        {"profile": settings, "inputs": store.tree_hash(p for p in inputs if p.is_file())}
+        | {"method": store.method_version(), **store.versions()}
     )
 
 

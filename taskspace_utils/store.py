@@ -234,8 +234,9 @@ class new_folder:
 
     def __init__(self, path: str | Path, marker: str) -> None:
         self.path, self.marker = Path(path), marker
-        if self.path.is_file():
-            raise InputError(f"{path} is a file: name a folder that doesn't exist yet")
+        above = next(p for p in (self.path, *self.path.absolute().parents) if p.exists())
+        if above.is_file():
+            raise InputError(f"{above} is a file: name a folder that doesn't exist yet")
         if self.path.is_dir() and any(self.path.iterdir()) and not (self.path / marker).exists():
             raise InputError(
                 f"{path} holds files that are not ours (no {marker} in it): name a new folder"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -131,6 +132,11 @@ def test_every_eighth_pair_of_blimp_differs_in_its_first_word(blimp):
 
 
 @pytest.mark.data
-def test_a_bag_of_words_solves_half_of_blimp(blimp):
+def test_a_bag_of_words_solves_half_of_blimp(blimp, monkeypatch):
+    """36 paradigms; 35 where marks of punctuation aren't counted, for one is told by its end."""
     found = blimp.groupby("task").apply(checks.bag_accuracy)
-    assert (found >= 0.90).sum() == 35
+    assert (found >= 0.90).sum() == 36
+    told_by_its_end = "matrix_question_npi_licensor_present"
+    assert found[told_by_its_end] >= 0.90
+    monkeypatch.setattr(checks, "WORD", re.compile(r"\w+"))
+    assert checks.bag_accuracy(blimp[blimp["task"] == told_by_its_end]) < 0.90

@@ -108,6 +108,8 @@ def test_folders_that_are_not_ours_are_refused(tmp_path):
         store.new_folder(tmp_path, "manifest.json")
     with pytest.raises(InputError, match="is a file"):
         store.new_folder(tmp_path / "thesis.tex", "manifest.json")
+    with pytest.raises(InputError, match="is a file"):
+        store.new_folder(tmp_path / "thesis.tex" / "a" / "b", "manifest.json")
     (tmp_path / "empty").mkdir()
     with store.new_folder(tmp_path / "empty", "m") as folder:
         (folder / "m").touch()

@@ -1,0 +1,349 @@
+"""Profiles are checked at once; a sweep computes what is missing, nothing else, the same anyhow."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from taskspace_utils import models, runs, scoring, spaces, store
+from taskspace_utils.store import InputError
+
+from . import toys
+
+TASKS = ("agreement_simple", "reflexive_number")
+
+
+@pytest.fixture(scope="module")
+def profile() -> runs.Profile:
+    small = {"tasks": TASKS, "pairs_per_task": 8, "sentences": 200, "steps": 6}
+    small |= {"probe_at": (0, 6), "transfer_at": (6,), "chapters": {}}
+    return replace(runs.load_profile("smoke"), name="tiny", **small)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(autouse=True)
+def _own_store(home, monkeypatch) -> None:
+    monkeypatch.setenv("TASKSPACES_STORE", str(home / "store"))
+
+
+@pytest.fixture(scope="module")
+def swept(profile, home) -> store.Run:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TASKSPACES_STORE", str(home / "store"))
+        return runs.sweep(profile, workers=1)
+
+
+def tables(run: store.Run) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in run.folder.iterdir() if p.name != "manifest.json"}
+
+
+# ----------------------------------------------------------------------------------------- profiles
+
+
+@pytest.mark.parametrize("name", ["smoke", "laptop", "paper"])
+def test_the_profiles_that_are_shipped_are_sound(name):
+    profile = runs.load_profile(name)
+    assert profile.name == name
+    assert all(models.load_scale(scale) for scale in profile.scales)
+    assert set(profile.transfer_at) <= {0, *profile.probe_at, profile.steps}
+
+
+def test_unknown_profiles_are_named_with_those_there_are():
+    with pytest.raises(InputError, match=r"no profile named 'larptop'; there are .*laptop"):
+        runs.load_profile("larptop")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"stepz": 3}, r"unknown setting 'stepz'"),
+        ({"steps": None}, r"steps must be a whole number"),
+        ({"steps": "many"}, r"steps must be a whole number, not 'many'"),
+        ({"steps": True}, r"steps must be a whole number"),
+        ({"steps": 0}, r"steps must be at least 1"),
+        ({"pairs_per_task": 2}, r"pairs_per_task at least 4"),
+        ({"language": "latin"}, r"language must be grammar or text, not 'latin'"),
+        ({"probe_at": [0, 61]}, r"step 61 is outside the training of 60"),
+        ({"transfer_at": 60}, r"transfer_at must be a list"),
+        ({"tasks": "agreement_simple"}, r"tasks must be a list"),
+        ({"scales": "XS"}, r"scales must be a list"),
+        ({"scales": []}, r"scales and seeds"),
+        ({"seeds": ["0"]}, r"seeds must be a list, each of it a int"),
+        ({"tunings": [{"k": 0.1, "rate": 3}]}, r"unknown setting"),
+        ({"tunings": [{"k": 0}]}, r"k is above 0"),
+        ({"tunings": [{"k": "all"}]}, r"smoke\.yml"),
+        ({"tunings": [{"target": 0.05}]}, r"target above 0\.1"),
+        ({"tunings": [{"loss": "dpo"}]}, r"loss must be"),
+        ({"tunings": [{"k": 1.0}, {"k": 1.0, "delta": 0.1}]}, r"tell them apart"),
+    ],
+)
+def test_wrong_settings_are_errors_before_anything_runs(change, message, tmp_path, monkeypatch):
+    given = yaml.safe_load(store.data_path("profiles", "smoke.yml").read_text())
+    path = store.write_atomic(tmp_path / "profiles" / "smoke.yml", yaml.safe_dump(given | change))
+    monkeypatch.setattr(store, "data_path", lambda *parts: tmp_path.joinpath(*parts))
+    with pytest.raises(InputError, match=message) as caught:
+        runs.load_profile("smoke")
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("steps: 3\n", "missing setting: language, tasks"), ("just words\n", "must hold the settings"),
+     ("a: [1\n", "not YAML"), ("", "must hold the settings")],
+)  # fmt: skip
+def test_files_that_are_no_profile_are_refused(text, message, tmp_path, monkeypatch):
+    store.write_atomic(tmp_path / "profiles" / "mine.yml", text)
+    monkeypatch.setattr(store, "data_path", lambda *parts: tmp_path.joinpath(*parts))
+    with pytest.raises(InputError, match=message):
+        runs.load_profile("mine")
+
+
+# ------------------------------------------------------------------------------------ what it holds
+
+
+def test_no_pair_is_in_the_corpus(profile):
+    pairs, corpus = runs.task_pairs(profile), runs.corpus(profile)
+    held_out = {line for lines in corpus.held_out.values() for line in lines}
+    shown = {*pairs["good"], *pairs["bad"]}
+    assert not shown & set(corpus.train)
+    assert not shown & held_out
+    assert not set(corpus.train) & held_out
+    assert set(pairs["task"]) == set(TASKS)
+    assert pairs.groupby(["task", "split"]).size().unique().tolist() == [4]
+
+
+def test_a_sweep_holds_every_cell_of_its_grid(profile, swept):
+    transfer = swept.table("transfer")
+    assert len(transfer) == len(profile.tunings) * len(TASKS) ** 2
+    gradient = swept.table("gradient")
+    assert gradient.groupby("step").size().to_dict() == {0: 4, 6: 4}
+    assert swept.table("accuracy").groupby("step").size().to_dict() == {0: 2, 6: 2}
+    assert swept.table("training")["step"].tolist() == [0, 6]
+    assert set(swept.table("configs")["tuning"]) == set(transfer["tuning"])
+    assert swept.manifest["tasks"] == sorted(TASKS)
+    assert swept.manifest["method"] == store.method_version()
+    assert not any(str(Path.home()) in str(v) for v in swept.manifest.values())
+    keys = transfer[["model", "scale", "seed", "step"]].drop_duplicates().to_dict("records")
+    assert keys == [{"model": "XS-seed0", "scale": "XS", "seed": 0, "step": 6}]
+
+
+def test_the_numbers_of_a_sweep_are_those_of_its_checkpoint(profile, swept):
+    lm = runs.checkpoint(profile, "XS", 6)
+    pairs = runs.task_pairs(profile)
+    accuracy = swept.table("accuracy").query("step == 6").set_index("task")
+    for task, some in pairs.groupby("task"):
+        margin = toys.slow_margins(lm, some)
+        assert accuracy.loc[task, "margin"] == pytest.approx(margin.mean(), abs=1e-4)
+        held = some["split"] == "eval"
+        before = swept.table("transfer").query("target == @task")["margin_before"]
+        np.testing.assert_allclose(before, margin[held.to_numpy()].mean(), atol=1e-4)
+    loss = scoring.text_loss(lm.model, lm.encode(runs.corpus(profile).held_out["held-out"]))
+    assert swept.table("training")["loss"].iloc[-1] == pytest.approx(loss, abs=1e-4)
+    space = spaces.square(swept.table("gradient").query("step == 6"), "cosine")
+    np.testing.assert_allclose(space, space.T)
+
+
+def test_checkpoints_that_are_not_of_the_grid_are_named(profile, swept):
+    with pytest.raises(InputError, match="no checkpoint at step 5; there are 0, 6"):
+        runs.checkpoint(profile, "XS", 5)
+    with pytest.raises(InputError, match="profile tiny has scales"):
+        runs.checkpoint(profile, "L", 6)
+    with pytest.raises(InputError, match="not 'XS' with seed 3"):
+        runs.checkpoint(profile, "XS", 6, seed=3)
+
+
+# --------------------------------------------------------------------------- what is not done again
+
+
+@pytest.fixture
+def computed(monkeypatch) -> list:
+    """The cells that are computed, not read."""
+    real, done = runs._compute, []
+
+    def watched(cell, pairs, text):
+        done.append((cell.kind, cell.task))
+        return real(cell, pairs, text)
+
+    monkeypatch.setattr(runs, "_compute", watched)
+    return done
+
+
+def cells(home: Path) -> dict[Path, int]:
+    return {p: p.stat().st_mtime_ns for p in (home / "store" / "cells").rglob("*.json")}
+
+
+def test_a_second_sweep_computes_nothing(profile, swept, home, computed):
+    before = cells(home)
+    again = runs.sweep(profile, workers=1)  # the same folder
+    elsewhere = runs.sweep(profile, home / "elsewhere", workers=1)  # another one
+    assert computed == []
+    assert cells(home) == before
+    assert tables(again) == tables(elsewhere) == tables(swept)
+
+
+def test_one_cell_that_is_lost_is_computed_alone(profile, swept, home, computed):
+    before = cells(home)
+    lost = next(p for p in before if "transfer" in json.loads(p.read_text()))
+    source = json.loads(lost.read_text())["tuning"][0]["source"]
+    lost.unlink()
+    run = runs.sweep(profile, home / "mended", workers=1)
+    assert computed == [("transfer", source)]
+    assert {p: t for p, t in cells(home).items() if p != lost} == {
+        p: t for p, t in before.items() if p != lost
+    }
+    assert tables(run) == tables(swept)
+
+
+def test_a_sweep_that_broke_off_goes_on(profile, swept, home, monkeypatch):
+    """The second half of the cells fails at first; what was finished is kept."""
+    monkeypatch.setenv("TASKSPACES_STORE", str(home / "broken"))
+    shutil.copytree(home / "store" / "models", home / "broken" / "models")
+    real, done = runs._compute, []
+
+    def breaks(cell, pairs, text):
+        if len(done) == 3:
+            raise KeyboardInterrupt
+        done.append(cell)
+        return real(cell, pairs, text)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "_compute", breaks)
+        with pytest.raises(KeyboardInterrupt):
+            runs.sweep(profile, workers=1)
+    assert not list((home / "broken").glob("runs/*/manifest.json"))
+    again = []
+    monkeypatch.setattr(runs, "_compute", lambda c, *a: (again.append(c), real(c, *a))[1])
+    run = runs.sweep(profile, workers=1)
+    assert not set(again) & set(done)
+    assert tables(run) == tables(swept)
+
+
+def test_one_process_or_two_give_the_same_bytes(profile, swept, home, monkeypatch):
+    monkeypatch.setenv("TASKSPACES_STORE", str(home / "two"))
+    run = runs.sweep(profile, workers=2)
+    assert tables(run) == tables(swept)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"pair_seed": 1},
+        {"tunings": ({"k": 0.5},)},
+        {"seeds": (1,)},
+        {"steps": 7},
+        {"tasks": TASKS[:1]},
+    ],
+)
+def test_other_settings_are_another_sweep(change, profile):
+    assert runs._sweep_key(replace(profile, **change)) != runs._sweep_key(profile)
+    assert runs._sweep_key(replace(profile, name="other", chapters={"05_ftgd": {}})) == (
+        runs._sweep_key(profile)
+    )
+
+
+def test_a_wrong_folder_is_refused_before_any_work(profile, tmp_path, computed):
+    (tmp_path / "thesis.tex").write_text("mine")
+    with pytest.raises(InputError, match="not ours"):
+        runs.sweep(profile, tmp_path, workers=1)
+    assert computed == []
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+# ------------------------------------------------------------------------------------------ probing
+
+
+def test_a_probe_of_a_folder_is_a_run_folder_of_the_same_shape(profile, swept, home):
+    lm = runs.checkpoint(profile, "XS", 6)
+    folder = next((home / "store" / "models").glob("XS-*/step-000006"))
+    tunings = list(profile.tunings)
+    text = runs.corpus(profile).neutral()
+    run = runs.probe(
+        runs.Source(str(folder)), runs.task_pairs(profile), home / "probe", tunings=tunings,
+        text=text, workers=1,
+    )  # fmt: skip
+    assert run.manifest["model"] == lm.name == "XS-seed0"
+    assert run.manifest["bos"] == "bos"
+    for name in ("transfer", "tuning"):
+        pd.testing.assert_frame_equal(run.table(name), swept.table(name))
+    step = swept.table("gradient").query("step == 6").reset_index(drop=True)
+    pd.testing.assert_frame_equal(run.table("gradient"), step)
+
+
+def test_a_plan_runs_nothing(profile, swept, home, computed):
+    folder = next((home / "store" / "models").glob("XS-*/step-000006"))
+    text = runs.plan(runs.Source(str(folder)), runs.task_pairs(profile), runs.METHODS, 2)
+    for part in ("million parameters", "BOS policy bos", "minutes", "memory", "<bos>"):
+        assert part in text
+    assert computed == []
+
+
+# ---------------------------------------------------------------------------------------- real text
+
+
+@pytest.fixture
+def made_up(tmp_path, monkeypatch) -> Path:
+    """A folder such as TASKSPACES_DATA names, with a text and two tasks, and a scale for it."""
+    rng = random.Random(0)
+    words = toys.WORDS.split()
+    lines = [" ".join(rng.choices(words, k=rng.randint(3, 9))) for _ in range(300)]
+    folder = tmp_path / "data"
+    store.write_atomic(folder / "corpus" / "train-child-00.txt", "\n".join(lines[:200]))
+    store.write_atomic(folder / "corpus" / "valid-child-00.txt", "\n".join(lines[200:260]))
+    store.write_atomic(folder / "corpus" / "test-child-00.txt", "\n".join(lines[260:]))
+    for task in ("agree", "plural"):
+        nouns = ("cat", "dog") if task == "agree" else ("cats", "dogs")
+        subjects = [f"the {'old ' * i}{noun}" for noun in nouns for i in range(4)]
+        rows = [
+            {"sentence_good": f"{s} sleeps .", "sentence_bad": f"{s} sleep .", "UID": task,
+             "pairID": s, "linguistics_term": task, "field": "syntax"}
+            for s in subjects
+        ]  # fmt: skip
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        store.write_atomic(folder / "blimp" / "data" / f"{task}.jsonl", text)
+    monkeypatch.setenv("TASKSPACES_DATA", str(folder))
+    monkeypatch.setenv("TASKSPACES_STORE", str(tmp_path / "store"))
+    scale = replace(toys.BPE_SCALE, context=32)
+    monkeypatch.setattr(models, "load_scale", lambda name: scale)
+    return folder
+
+
+def test_a_profile_of_real_text(made_up, profile):
+    text = replace(
+        profile, name="text", language="text", tasks=(), scales=("toy-bpe",), steps=4,
+        probe_at=(4,), transfer_at=(),
+    )  # fmt: skip
+    run = runs.sweep(text, workers=1)
+    assert run.manifest["harm_text"] == "child"
+    assert run.table("accuracy")["task"].unique().tolist() == ["agree", "plural"]
+    assert set(run.table("training")["text"]) == {"child"}
+    assert not run.has("transfer")
+    # another text in the same folder is another sweep
+    key = runs._sweep_key(text)
+    path = made_up / "corpus" / "train-child-00.txt"
+    path.write_text(path.read_text() + "\na cat .\n")
+    assert runs._sweep_key(text) != key
+    with pytest.raises(InputError, match="no task binding among the pairs"):
+        runs.task_pairs(replace(text, tasks=("agree", "binding")))
+
+
+@pytest.mark.parametrize("value", [None, "/no/such/folder"])
+def test_real_text_that_is_not_there_is_an_error_with_a_remedy(value, profile, monkeypatch):
+    if value is None:
+        monkeypatch.delenv("TASKSPACES_DATA", raising=False)
+    else:
+        monkeypatch.setenv("TASKSPACES_DATA", value)
+    assert runs.data_folder("corpus") is None
+    with pytest.raises(InputError, match=r"TASKSPACES_DATA names \(now .*\); see README"):
+        runs.sweep(replace(profile, name="absent", language="text"))
