@@ -46,7 +46,7 @@ PAIRS = Template("""
 <div class="ts-explorer" id="$id">
 <style>
 #$id { border: 1px solid var(--pst-color-border, #ccc); border-radius: .25rem; padding: .75rem; }
-#$id .row { display: flex; flex-wrap: wrap; gap: .5rem; align-items: center; }
+#$id .bar { display: flex; flex-wrap: wrap; gap: .5rem; align-items: center; }
 #$id select { max-width: 100%; }
 #$id select, #$id button { font: inherit; padding: .15rem .5rem; color: inherit;
   background: var(--pst-color-surface, transparent); border: 1px solid currentColor;
@@ -58,7 +58,7 @@ PAIRS = Template("""
 #$id .side { display: inline-block; width: 3em; color: var(--pst-color-text-muted, inherit); }
 #$id p { margin: .5rem 0 0; font-size: .9em; }
 </style>
-<div class="row"><label>task <select></select></label>
+<div class="bar"><label>task <select></select></label>
 <button type="button">another pair</button></div>
 <ul aria-live="polite">$first</ul>
 <p class="about"></p>
@@ -127,7 +127,7 @@ def picture(figure, alt: str, width: int = 700) -> Html:
     import io
 
     file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=150)
+    figure.savefig(file, format="png", dpi=150, bbox_inches="tight")
     data = base64.b64encode(file.getvalue()).decode()
     return Html(
         f'<img src="data:image/png;base64,{data}" alt="{html.escape(alt)}" width="{width}" '

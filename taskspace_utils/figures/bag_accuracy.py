@@ -28,12 +28,15 @@ def load(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def plot(table: pd.DataFrame) -> Figure:
-    """A row a phenomenon, a mark a task; the dashed line is chance."""
+    """A panel a collection, a row a phenomenon, a mark a task; the dashed line is chance."""
     panels = list(dict.fromkeys(table["panel"]))
-    rows = max(some["phenomenon"].nunique() for _, some in table.groupby("panel"))
-    fig, axes = figures.new(4.6 * len(panels) + 0.6, 0.28 * rows + 1.0, len(panels), squeeze=False)
+    rows = [table.loc[table["panel"] == panel, "phenomenon"].nunique() for panel in panels]
+    fig, axes = figures.new(
+        5.6, 0.24 * sum(rows) + 0.5 * len(panels) + 0.4, rows=len(panels), squeeze=False,
+        sharex=True, height_ratios=rows,
+    )  # fmt: skip
     looks = figures.look(table["phenomenon"])
-    for ax, panel in zip(axes[0], panels, strict=True):
+    for ax, panel in zip(axes[:, 0], panels, strict=True):
         some = table[table["panel"] == panel]
         names = sorted(some["phenomenon"].unique(), reverse=True)
         for y, name in enumerate(names):
@@ -45,6 +48,6 @@ def plot(table: pd.DataFrame) -> Figure:
         ax.set_yticks(range(len(names)), [figures.readable(n) for n in names])
         left = min(0.25, table["bag_accuracy"].min() - 0.03)
         ax.set(xlim=(left, 1.03), ylim=(-0.6, len(names) - 0.4), title=panel)
-        ax.set_xlabel("bag-of-words accuracy on unseen pairs")
         ax.tick_params(axis="y", length=0)
+    ax.set_xlabel("bag-of-words accuracy on unseen pairs")
     return fig

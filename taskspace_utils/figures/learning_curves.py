@@ -27,17 +27,18 @@ def load(run: Run) -> pd.DataFrame:
 
 
 def plot(table: pd.DataFrame) -> Figure:
-    """Left: loss over steps. Right: accuracy against loss, which falls from left to right."""
+    """Left: loss over steps. Right, from the second checkpoint on: accuracy against loss."""
     fig, (left, right) = figures.new(8.0, 3.4, 2)
     for i, (scale, models) in enumerate(table.groupby("scale", sort=False)):
         look = {"color": figures.COLOURS[i], "marker": figures.MARKERS[i], "markersize": 5}
         for number, (_, some) in enumerate(models.groupby("seed")):
             label = scale if number == 0 else None
             left.plot(some["step"], some["loss"], label=label, **look)
-            right.plot(some["loss"], some["accuracy"], label=label, **look)
+            trained = some[some["step"] > 0]  # the untrained loss would squeeze all others
+            right.plot(trained["loss"], trained["accuracy"], **look)
     left.set(xlabel="step of pre-training", ylabel="held-out loss (nats a token)", xlim=(0, None))
     right.axhline(0.5, color="black", linewidth=0.8, linestyle="--")
     right.invert_xaxis()
     right.set(xlabel="held-out loss (nats a token)", ylabel="mean accuracy on the tasks")
-    left.legend(title="scale")
+    left.legend(title="scale", frameon=False)
     return fig

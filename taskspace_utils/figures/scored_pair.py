@@ -48,5 +48,5 @@ def plot(table: pd.DataFrame) -> Figure:
     ax.tick_params(axis="x", length=0)
     ax.axhline(0, color="black", linewidth=0.8)
     ax.set(ylabel="log-probability (nats)")
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, 1.2), ncols=2)
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, 1.2), ncols=2, frameon=False)
     return fig
