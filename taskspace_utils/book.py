@@ -254,3 +254,33 @@ def _draw(texts: Mapping[str, str], root: Path, out: Path, offline: bool) -> Pat
         text = "\n".join(bad or said[-15:])
         raise BuildError(f"the chapters ran, but Jupyter Book objects to the pages:\n{text}")
     return drawn / "_build" / "html"
+
+
+# ------------------------------------------------------------------------------- a Sphinx extension
+
+
+def setup(app) -> dict:
+    """Number chapters by their files' names: 09 is chapter 9 also while there is no chapter 8.
+
+    Sphinx numbers by position. Sections, figures and equations take their first number from here.
+    """
+    from docutils import nodes
+    from sphinx_external_toc.collectors import TocTreeCollectorWithStyles as Collector
+
+    by_position = Collector.assign_section_numbers
+
+    def by_name(collector, env) -> list[str]:
+        rewritten = by_position(collector, env)
+        for page, numbers in env.toc_secnumbers.items():
+            if not (match := re.match(r"notebooks/(\d+)_", page)):
+                continue
+            chapter = int(match[1])
+            for anchor, number in numbers.items():
+                numbers[anchor] = (chapter, *number[1:]) if number else number
+            for node in [env.titles[page], *env.tocs[page].findall(nodes.reference)]:
+                if node.get("secnumber"):
+                    node["secnumber"] = [chapter, *node["secnumber"][1:]]
+        return rewritten
+
+    Collector.assign_section_numbers = by_name
+    return {"parallel_read_safe": True}

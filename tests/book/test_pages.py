@@ -13,9 +13,8 @@ from bs4 import BeautifulSoup
 from taskspace_utils import chapters
 
 CHAPTERS = [path.stem for path in chapters.chapters()]
-
-
-PAGES = ["book/intro", *(f"notebooks/{name}" for name in CHAPTERS), "book/references"]
+BACK = ["notation", "references"]
+PAGES = ["book/intro", *(f"notebooks/{name}" for name in CHAPTERS), *(f"book/{n}" for n in BACK)]
 
 
 @pytest.fixture(params=PAGES)
@@ -28,7 +27,17 @@ def test_the_book_leads_through_all_pages_in_order(smoke_book):
     soup = BeautifulSoup((smoke_book / "book" / "intro.html").read_text("utf-8"), "html.parser")
     links = [a["href"] for a in soup.select("nav.bd-links li > a")]
     names = [link.removeprefix("../").removesuffix(".html") for link in links]
-    assert names == ["#", *PAGES[1:-1], "references"]  # the first is the page itself
+    assert names == ["#", *(f"notebooks/{c}" for c in CHAPTERS), *BACK]  # first, the page itself
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_a_chapter_has_the_number_of_its_file(name, smoke_book):
+    html = (smoke_book / "notebooks" / f"{name}.html").read_text(encoding="utf-8")
+    soup = BeautifulSoup(html, "html.parser")
+    numbers = [span.get_text().strip() for span in soup.select("article .section-number")]
+    assert numbers[0] == f"{int(name[:2])}."
+    assert all(number.startswith(numbers[0]) for number in numbers)
+    assert all(e.get_text().strip("()#¶ ").startswith(numbers[0]) for e in soup.select(".eqno"))
 
 
 @pytest.mark.parametrize("name", CHAPTERS)
