@@ -254,10 +254,10 @@ def _score(options) -> None:
 
 
 def _probe(options) -> None:
-    from taskspace_utils import runs
+    from taskspace_utils import cells, runs
     from taskspace_utils.pairs import split_pairs
 
-    unknown = set(options.methods) - set(runs.METHODS)
+    unknown = set(options.methods) - set(cells.METHODS)
     if unknown or not options.methods:
         named = ", ".join(sorted(unknown)) or "none named"
         raise InputError(f"--methods: {named}; there are transfer and gradient")
@@ -269,10 +269,10 @@ def _probe(options) -> None:
         from taskspace_utils.pretraining import read_corpus
 
         text = read_corpus(options.text).neutral()
-    source = runs.Source(options.model, options.revision, options.bos)
+    source = cells.Source(options.model, options.revision, options.bos)
     tunings = [{"k": k, "target": options.target} for k in options.k]
     if options.plan:
-        print(runs.plan(source, pairs, options.methods, len(tunings)))
+        print(cells.plan(source, pairs, options.methods, len(tunings)))
         return
     about = {"pair_seed": options.seed, "pairs_per_task": options.pairs_per_task}
     about["harm_text"] = Path(options.text).name if options.text else ""

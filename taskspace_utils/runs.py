@@ -1,20 +1,17 @@
-"""Runs: profiles, the grid of cells, and what is stored of them.
+"""Runs: profiles, what they are run on, and the run folders that come of them.
 
-A cell is one piece of work with one result: a training, a model's scores, a gradient space, a row
-of a transfer space. Each result is one file in the store, written whole, named by a key over all
-that it depends on; what is there is not computed again. This module imports no torch at its top,
-so that parameters are checked, and an unchanged book is recognised, in a moment.
+A profile declares a grid: scale × seed × checkpoint × task. A sweep trains what is missing, runs
+the grid's cells, and writes one run folder. This module imports no torch at its top, so that
+parameters are checked, and an unchanged book is recognised, in a moment.
 """
 
 from __future__ import annotations
 
 import functools
-import json
 import os
 import platform
 import time
-import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
@@ -22,10 +19,8 @@ import pandas as pd
 import yaml
 
 from taskspace_utils import store
+from taskspace_utils.cells import METHODS, Cell, Source, loaded, parallel, probing_cells, run_cells
 from taskspace_utils.store import InputError, Run
-
-METHODS = ("transfer", "gradient")
-
 
 # ----------------------------------------------------------------------------------------- profiles
 
@@ -236,174 +231,7 @@ def _train(profile: Profile, scale: str, seed: int) -> Path:
     return pretrain(load_scale(scale), corpus(profile), profile.steps, seed, folder, extra)
 
 
-# -------------------------------------------------------------------------------------------- cells
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where a model comes from, so that a worker process can load it for itself."""
-
-    model: str
-    revision: str | None = None
-    bos: str = "auto"
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One piece of probing: `kind` is accuracy, gradient or transfer."""
-
-    kind: str
-    source: Source
-    task: str = ""
-    tuning: tuple = ()  # items of ftgd.Config
-    k: float = 0.01
-
-
-@functools.lru_cache(maxsize=2)
-def _loaded(source: Source):
-    import torch
-
-    from taskspace_utils.models import load_model
-
-    torch.set_num_threads(1)  # with more, sums are added up in another order
-    return load_model(source.model, source.revision, source.bos)
-
-
-def run_cell(cell: Cell, pairs: pd.DataFrame, text: tuple[str, ...], key: str) -> dict:
-    """The result of a cell, from the store if it is there, else computed and stored.
-
-    Returns:
-        Tables by name, as lists of rows; keyed by the model.
-    """
-    path = store.store_path("cells", key[:2], f"{key}.json")
-    if path.is_file():
-        return json.loads(path.read_text())
-    found = _compute(cell, pairs, text)
-    plain = {name: table.to_dict("records") for name, table in found.items()}
-    store.write_atomic(path, json.dumps(plain))
-    return json.loads(path.read_text())  # the same as a later reading gives, to the last digit
-
-
-def _compute(cell: Cell, pairs: pd.DataFrame, text: tuple[str, ...]) -> dict[str, pd.DataFrame]:
-    from taskspace_utils import ftgd, probing, scoring
-
-    lm = _loaded(cell.source)
-    if cell.kind == "accuracy":
-        tables = {"accuracy": scoring.score(lm, pairs)[0]}
-    elif cell.kind == "gradient":
-        space, facts = probing.gradient_space(lm, pairs, cell.k)
-        tables = {"gradient": space, "tasks": facts}
-    else:
-        neutral = probing.neutral_text(lm, list(text)) if text else None
-        config = ftgd.Config(**dict(cell.tuning))
-        before = _margins_before(
-            cell.source, store.text_key([*pairs["good"], *pairs["bad"], *pairs["split"]]), pairs
-        )
-        row, summary = probing.transfer_row(lm, pairs, cell.task, config, neutral, before)
-        tables = {"transfer": row, "tuning": pd.DataFrame([summary])}
-    return {name: store.model_columns(table, **lm.keys) for name, table in tables.items()}
-
-
-_BEFORE: dict = {}
-
-
-def _margins_before(source: Source, key: str, pairs: pd.DataFrame):
-    """Margins of the eval pairs before tuning: the same for all rows that a process works on."""
-    from taskspace_utils.scoring import margins
-
-    if (source, key) not in _BEFORE:
-        _BEFORE.clear()
-        _BEFORE[source, key] = margins(_loaded(source), pairs[pairs["split"] == "eval"])
-    return _BEFORE[source, key]
-
-
-def run_cells(
-    cells: Iterable[Cell], pairs: pd.DataFrame, text: tuple[str, ...], workers: int | None = None
-) -> dict[str, pd.DataFrame]:
-    """All cells' tables, those of one name put together; progress on standard error."""
-    cells = list(cells)
-    weights = {c.source: _weights_key(c.source) for c in cells}
-    shared = {
-        "pairs": store.text_key(map(repr, pairs.itertuples(index=False))),
-        "method": store.method_version(),
-        **store.versions(),
-    }
-    keys = [
-        store.key_of(
-            {**shared, **asdict(c), "source": weights[c.source], "bos": c.source.bos}
-            | {"text": store.text_key(text) if c.kind == "transfer" else ""}
-        )
-        for c in cells
-    ]
-    found: dict[str, list] = {}
-    results = parallel(
-        run_cell,
-        [(c, pairs, text, key) for c, key in zip(cells, keys, strict=True)],
-        "cell",
-        workers,
-    )
-    for tables in results:
-        for name, rows in tables.items():
-            found.setdefault(name, []).extend(rows)
-    return {
-        name: pd.DataFrame(rows, columns=[*store.TABLES[name][0], *store.TABLES[name][1]])
-        for name, rows in found.items()
-    }
-
-
-def _weights_key(source: Source) -> str:
-    folder = Path(source.model)
-    if folder.is_dir():
-        return store.tree_hash(p for p in folder.iterdir() if p.suffix in (".safetensors", ".json"))
-    return f"{source.model}@{source.revision}"
-
-
-def parallel(
-    function: Callable, arguments: list[tuple], what: str, workers: int | None = None
-) -> list:
-    """Results of a function over arguments, in their order; a process a core, one thread each.
-
-    An `InputError` of one ends all; what is finished is in the store.
-    """
-    from joblib import Parallel, delayed
-
-    workers = min(workers or os.cpu_count() or 1, max(1, len(arguments)))
-    began, found, said = time.monotonic(), [], 0.0
-    # A worker that held a large space is replaced by a fresh one; joblib warns of it as of a leak.
-    warnings.filterwarnings("ignore", message="A worker stopped while some jobs", module="joblib")
-    stream = Parallel(n_jobs=workers, return_as="generator", batch_size=1)(
-        delayed(function)(*a) for a in arguments
-    )
-    for number, result in enumerate(stream, start=1):
-        found.append(result)
-        seconds = time.monotonic() - began
-        if seconds - said > 10 or (number == len(arguments) and seconds > 2):
-            said = seconds
-            left = seconds / number * (len(arguments) - number)
-            said_of = f"  {what} {number} of {len(arguments)}"
-            store.say(f"{said_of}, {seconds:.0f} s, about {left:.0f} s left")
-    return found
-
-
 # -------------------------------------------------------------------------------- sweeps and probes
-
-
-def probing_cells(
-    source: Source,
-    tasks: Iterable[str],
-    tunings: Iterable[dict],
-    methods: Iterable[str],
-    k: float = 0.01,
-) -> list[Cell]:
-    """One model's cells: accuracy, gradient space, a transfer row a task and tuning."""
-    tasks = sorted(tasks)
-    cells = [Cell("accuracy", source)]
-    if "gradient" in methods:
-        cells.append(Cell("gradient", source, k=k))
-    if "transfer" in methods:
-        settings = [tuple(sorted(t.items())) for t in tunings]
-        cells += [Cell("transfer", source, task, tuning) for tuning in settings for task in tasks]
-    return cells
 
 
 def assemble(
@@ -540,48 +368,9 @@ def probe(
         about: what else the manifest should say, `pair_seed` at least.
     """
     store.new_folder(out, "manifest.json")
-    lm = _loaded(source)
+    lm = loaded(source)
     about = {"model": lm.name, "weights": lm.weights, "bos": lm.bos} | (about or {"pair_seed": 0})
     cells = probing_cells(source, pairs["task"].unique(), list(tunings), list(methods))
     cells.sort(key=lambda c: c.kind == "accuracy")
     store.say(f"probing {lm.name}: {pairs['task'].nunique()} tasks, {len(cells)} cells")
     return assemble(Path(out), cells, pairs, text, about, workers=workers)
-
-
-def plan(source: Source, pairs: pd.DataFrame, methods: Iterable[str], tunings: int) -> str:
-    """What a probe would take, from the sizes and one timed pass; runs nothing else."""
-    from taskspace_utils.ftgd import parameters
-    from taskspace_utils.scoring import CHUNK_TOKENS, chunks, sequence_log_probabilities
-
-    lm = _loaded(source)
-    good, bad = lm.encode(list(pairs["good"])), lm.encode(list(pairs["bad"]))
-    train = (pairs["split"] == "train").to_numpy()
-    lengths = pd.Series([len(g) + len(b) for g, b in zip(good, bad, strict=True)])
-    tasks, evaluated, trained = pairs["task"].nunique(), lengths[~train].sum(), lengths[train].sum()
-    places = next(chunks(good, CHUNK_TOKENS))
-    sequence_log_probabilities(lm.model, [good[i] for i in places[:2]])  # the first pass is slow
-    began = time.perf_counter()
-    sequence_log_probabilities(lm.model, [good[i] for i in places]).detach()
-    rate = sum(len(good[i]) for i in places) / (time.perf_counter() - began)
-    passes = lengths.sum()  # tokens in a forward pass; a backward pass costs two
-    if "gradient" in methods:
-        passes += 3 * lengths.sum()
-    if "transfer" in methods:  # a tuning takes about 12 gradients of its train pairs
-        passes += tunings * (tasks * 2 * evaluated + 12 * 3 * trained)
-    size = sum(p.numel() for p in parameters(lm.model).values())
-    vectors = 2 * tasks if "gradient" in methods else 0
-    workers = min(os.cpu_count() or 1, tasks)
-    memory = size * 4 * (vectors + 6 * workers) / 1e9 + 0.6 * workers
-    shown = pairs.index[:2] if len(pairs) > 1 else pairs.index
-    lines = [
-        f"model     {lm.name}: {size / 1e6:.2f} million parameters, BOS policy {lm.bos}",
-        f"tasks     {tasks}, {len(pairs)} pairs, {lengths.sum()} tokens",
-        f"methods   {', '.join(methods)}; {tunings} tunings of each task",
-        f"minutes   about {passes / rate / 60 / workers:.0f} with {workers} processes",
-        f"memory    about {memory:.1f} GB",
-        f"disk      about {(tasks**2 * 250 * (1 + tunings)) / 1e6:.1f} MB",
-    ]
-    for i in shown:
-        for side, ids in (("good", good[i]), ("bad", bad[i])):
-            lines.append(f"{side:<9} {' '.join(lm.tokenizer.convert_ids_to_tokens(ids))}")
-    return "\n".join(lines)

@@ -220,16 +220,16 @@ def test_a_full_disk_is_one_line_and_leaves_what_was(here, model, monkeypatch, c
 
 
 def test_a_full_disk_while_probing_keeps_finished_cells(here, model, monkeypatch, capsys):
-    from taskspace_utils import runs
+    from taskspace_utils import cells
 
     arguments = ["probe", *map(str, options(model)), "--methods", "gradient"]
-    monkeypatch.setattr(runs.os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(cells.os, "cpu_count", lambda: 1)
     real = store.write_run
     monkeypatch.setattr(store, "write_run", lambda *a: (_ for _ in ()).throw(OSError(28, "full")))
     assert cli.main(arguments) == 2
     assert not (here / "out").exists()
     monkeypatch.setattr(store, "write_run", real)
-    monkeypatch.setattr(runs, "_compute", lambda *a: pytest.fail("computed again"))
+    monkeypatch.setattr(cells, "_compute", lambda *a: pytest.fail("computed again"))
     assert cli.main(arguments) == 0
     assert store.Run("out").has("gradient")
 

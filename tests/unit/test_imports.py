@@ -17,6 +17,7 @@ PACKAGE = Path(taskspace_utils.__file__).parent
 ORDER = [
     "store",
     *METHOD_ROOMS,
+    "cells",
     "runs",
     "figures",
     "explore",
@@ -77,8 +78,8 @@ def test_the_reader_of_imports_sees_them_all(tmp_path, monkeypatch):
     assert imported(path) == rooms
 
 
-def test_the_method_rooms_are_those_between_store_and_runs():
-    assert ORDER[1 : ORDER.index("runs")] == METHOD_ROOMS
+def test_the_method_rooms_are_those_between_store_and_cells():
+    assert ORDER[1 : ORDER.index("cells")] == METHOD_ROOMS
 
 
 def test_the_public_names_are_there_and_load_when_used():

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from taskspace_utils import models, runs, scoring, spaces, store
+from taskspace_utils import cells, models, runs, scoring, spaces, store
 from taskspace_utils.store import InputError
 
 from . import toys
@@ -170,37 +170,37 @@ def test_checkpoints_that_are_not_of_the_grid_are_named(profile, swept):
 @pytest.fixture
 def computed(monkeypatch) -> list:
     """The cells that are computed, not read."""
-    real, done = runs._compute, []
+    real, done = cells._compute, []
 
     def watched(cell, pairs, text):
         done.append((cell.kind, cell.task))
         return real(cell, pairs, text)
 
-    monkeypatch.setattr(runs, "_compute", watched)
+    monkeypatch.setattr(cells, "_compute", watched)
     return done
 
 
-def cells(home: Path) -> dict[Path, int]:
+def cell_files(home: Path) -> dict[Path, int]:
     return {p: p.stat().st_mtime_ns for p in (home / "store" / "cells").rglob("*.json")}
 
 
 def test_a_second_sweep_computes_nothing(profile, swept, home, computed):
-    before = cells(home)
+    before = cell_files(home)
     again = runs.sweep(profile, workers=1)  # the same folder
     elsewhere = runs.sweep(profile, home / "elsewhere", workers=1)  # another one
     assert computed == []
-    assert cells(home) == before
+    assert cell_files(home) == before
     assert tables(again) == tables(elsewhere) == tables(swept)
 
 
 def test_one_cell_that_is_lost_is_computed_alone(profile, swept, home, computed):
-    before = cells(home)
+    before = cell_files(home)
     lost = next(p for p in before if "transfer" in json.loads(p.read_text()))
     source = json.loads(lost.read_text())["tuning"][0]["source"]
     lost.unlink()
     run = runs.sweep(profile, home / "mended", workers=1)
     assert computed == [("transfer", source)]
-    assert {p: t for p, t in cells(home).items() if p != lost} == {
+    assert {p: t for p, t in cell_files(home).items() if p != lost} == {
         p: t for p, t in before.items() if p != lost
     }
     assert tables(run) == tables(swept)
@@ -210,7 +210,7 @@ def test_a_sweep_that_broke_off_goes_on(profile, swept, home, monkeypatch):
     """The second half of the cells fails at first; what was finished is kept."""
     monkeypatch.setenv("TASKSPACES_STORE", str(home / "broken"))
     shutil.copytree(home / "store" / "models", home / "broken" / "models")
-    real, done = runs._compute, []
+    real, done = cells._compute, []
 
     def breaks(cell, pairs, text):
         if len(done) == 3:
@@ -219,12 +219,12 @@ def test_a_sweep_that_broke_off_goes_on(profile, swept, home, monkeypatch):
         return real(cell, pairs, text)
 
     with monkeypatch.context() as patch:
-        patch.setattr(runs, "_compute", breaks)
+        patch.setattr(cells, "_compute", breaks)
         with pytest.raises(KeyboardInterrupt):
             runs.sweep(profile, workers=1)
     assert not list((home / "broken").glob("runs/*/manifest.json"))
     again = []
-    monkeypatch.setattr(runs, "_compute", lambda c, *a: (again.append(c), real(c, *a))[1])
+    monkeypatch.setattr(cells, "_compute", lambda c, *a: (again.append(c), real(c, *a))[1])
     run = runs.sweep(profile, workers=1)
     assert not set(again) & set(done)
     assert tables(run) == tables(swept)
@@ -270,7 +270,7 @@ def test_a_probe_of_a_folder_is_a_run_folder_of_the_same_shape(profile, swept, h
     tunings = list(profile.tunings)
     text = runs.corpus(profile).neutral()
     run = runs.probe(
-        runs.Source(str(folder)), runs.task_pairs(profile), home / "probe", tunings=tunings,
+        cells.Source(str(folder)), runs.task_pairs(profile), home / "probe", tunings=tunings,
         text=text, workers=1,
     )  # fmt: skip
     assert run.manifest["model"] == lm.name == "XS-seed0"
@@ -283,7 +283,7 @@ def test_a_probe_of_a_folder_is_a_run_folder_of_the_same_shape(profile, swept, h
 
 def test_a_plan_runs_nothing(profile, swept, home, computed):
     folder = next((home / "store" / "models").glob("XS-*/step-000006"))
-    text = runs.plan(runs.Source(str(folder)), runs.task_pairs(profile), runs.METHODS, 2)
+    text = cells.plan(cells.Source(str(folder)), runs.task_pairs(profile), cells.METHODS, 2)
     for part in ("million parameters", "BOS policy bos", "minutes", "memory", "<bos>"):
         assert part in text
     assert computed == []
