@@ -206,6 +206,19 @@ def test_the_last_step_is_trimmed():
     assert (result.steps, round(result.own_gain, 4)) == (3, 0.75)
 
 
+def test_a_step_that_would_pass_the_target_is_trimmed():
+    """Plain tuning promises nats of log P(good), not of the margin.
+
+    From equal logits a step of δ raises T[x, y] − T[x, z] by 0.6·δ, here 1.8 at once.
+    """
+    lm, pairs = linear(unused=200.0)
+    config = ftgd.Config(loss="good", k=1.0, target=0.5, delta=3.0)
+    with ftgd.tuned(lm, pairs, config) as result:
+        pass
+    assert (result.reached, result.steps) == (True, 1)
+    assert result.own_gain == pytest.approx(0.5, abs=ftgd.TOLERANCE)
+
+
 def test_of_one_parameter_the_whole_gain_comes():
     """k of 36 parameters rounds to 1; of two equal |g| it is the lower index, T[x, y]."""
     lm, pairs = linear(unused=200.0)

@@ -232,6 +232,7 @@ def test_blocks_start_with_bos_and_lose_no_token():
     assert len(blocks) > 20
     assert {len(block) for block in blocks} == {toys.BPE_SCALE.context}
     assert {block[0] for block in blocks} == {toys.BOS}
+    assert all(block[1] != toys.BOS for block in blocks)  # never two
     stream = [t for line in text for t in (toys.BOS, *tokenizer(line)["input_ids"])]
     rebuilt = [t for block in blocks for t in block if t != toys.BOS]
     plain = [t for t in stream if t != toys.BOS]

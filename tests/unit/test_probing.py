@@ -22,7 +22,7 @@ TEXT = ["the old cat sees a dog .", "a dog .", "the dogs and the cats sleep .", 
 
 def test_a_row_is_evaluate_tune_a_copy_evaluate():
     lm, pairs = toys.gpt2(), toys.english(8)
-    config = ftgd.Config(k=0.05, target=1.0, max_displacement=1.0)
+    config = ftgd.Config(k=0.05, target=20.0, delta=3.0, max_displacement=10.0)
     text = lm.encode(TEXT)
     copied = copy.deepcopy(lm)
     train = pairs[(pairs["task"] == "agree") & (pairs["split"] == "train")]
@@ -49,7 +49,7 @@ def test_a_row_is_evaluate_tune_a_copy_evaluate():
     assert (summary["steps"], summary["reached"]) == (done.steps, int(done.reached))
     assert abs(row["margin_after"] - row["margin_before"]).max() > 0.2
 
-    kl = loss = tokens = 0.0
+    kl = back = loss = tokens = 0.0
     for ids in text:
         with torch.no_grad():
             then, now = (
@@ -58,11 +58,13 @@ def test_a_row_is_evaluate_tune_a_copy_evaluate():
             )
         for t in range(1, len(ids)):
             kl += float((then[t - 1].exp() * (then[t - 1] - now[t - 1])).sum())
+            back += float((now[t - 1].exp() * (now[t - 1] - then[t - 1])).sum())
             loss += float(then[t - 1, ids[t]] - now[t - 1, ids[t]])
             tokens += 1
     assert summary["harm_kl"] == pytest.approx(kl / tokens, rel=1e-3)
     assert summary["harm_loss"] == pytest.approx(loss / tokens, rel=1e-2, abs=1e-4)
     assert summary["harm_kl"] > 1e-3
+    assert abs(back - kl) > 0.02 * kl  # KL has a direction, and the test can tell which
 
 
 def test_margins_handed_over_give_the_same_row():
@@ -258,9 +260,13 @@ def naive(lm, pairs: pd.DataFrame, k: float) -> tuple[dict, dict]:
 
 def test_every_column_of_the_gradient_space_against_a_naive_oracle():
     lm, pairs = toys.gpt2(layers=1, width=8), toys.english(8)
+    noise = pairs[pairs["task"] == "plural"].reset_index(drop=True)
+    turned = noise.index % 2 == 0  # half of the pairs ask for the opposite
+    noise.loc[turned, ["good", "bad"]] = noise.loc[turned, ["bad", "good"]].to_numpy()
+    pairs = pd.concat([pairs, noise.assign(task="noise")])
     table, facts = probing.gradient_space(lm, pairs, k=0.05)
     cells, tasks = naive(lm, pairs, 0.05)
-    assert len(table) == 9
+    assert len(table) == 16
     assert table.columns.tolist() == ["a", "b", *cells["agree", "agree"]]
     for row in table.to_dict("records"):
         for name, expected in cells[row["a"], row["b"]].items():
@@ -270,6 +276,7 @@ def test_every_column_of_the_gradient_space_against_a_naive_oracle():
             np.testing.assert_allclose(row[name], expected, rtol=1e-4, err_msg=name)
     reliable = facts.set_index("task")["reliability"] >= 0.5
     assert reliable.any()
+    assert not reliable.all()
     assert (facts["flag"] == np.where(reliable, "", "unreliable gradient")).all()
 
 

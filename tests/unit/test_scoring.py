@@ -109,6 +109,14 @@ def test_identical_pairs_have_margin_zero_and_count_one_half():
     assert scoring.verdicts(np.array([-1e-30, 0.0, 1e-30])).tolist() == [0, 0.5, 1]
 
 
+@pytest.mark.parametrize("tokens", [16, 24, 40, 56])
+def test_identical_pairs_have_margin_zero_wherever_chunks_end(tokens, monkeypatch):
+    """In a batch of another size the same sentence gets another last digit."""
+    lm, pairs = toys.gpt2(), toys.english(16)
+    monkeypatch.setattr(scoring, "chunks", functools.partial(scoring.chunks, tokens=tokens))
+    assert (scoring.margins(lm, pairs.assign(bad=pairs["good"])) == 0).all()
+
+
 def test_a_pair_may_differ_in_its_first_word():
     """P(x | BOS) decides; the rest is the same."""
     lm = toys.bigram(words="x y z")
