@@ -51,5 +51,5 @@ def plot(table: pd.DataFrame) -> Figure:
         Line2D([], [], color=c, marker=m, linestyle="", label=figures.readable(name))
         for name, (c, m) in looks.items()
     ]
-    fig.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=8)
+    fig.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
     return fig

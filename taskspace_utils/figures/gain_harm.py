@@ -56,5 +56,7 @@ def plot(table: pd.DataFrame) -> Figure:
     axes[1].set_ylabel("rise of the loss (nats a token)")
     axes[1].axhline(0, color="black", linewidth=0.6)
     fig.supxlabel("gain of the own margin on held-out pairs (nats)", fontsize=10)
-    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    fig.legend(
+        *axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False
+    )
     return fig

@@ -50,5 +50,5 @@ def plot(table: pd.DataFrame) -> Figure:
     ax.axhline(0, color="black", linewidth=0.4)
     ax.axvline(0, color="black", linewidth=0.4)
     ax.set(xlabel="predicted by the gradients (nats)", ylabel="measured after tuning (nats)")
-    fig.legend(loc="outside upper center", ncols=2)
+    fig.legend(loc="outside upper center", ncols=2, frameon=False)
     return fig

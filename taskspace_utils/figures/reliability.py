@@ -39,5 +39,5 @@ def plot(table: pd.DataFrame) -> Figure:
         ax.axhline(MIN_RELIABILITY, color="black", linewidth=0.8, linestyle=":")
     ax.set_xticks(range(len(steps)), steps)
     ax.set(xlabel="step of pre-training", ylabel=table["name"].iloc[0])
-    fig.legend(loc="outside upper center", ncols=4)
+    fig.legend(loc="outside upper center", ncols=4, frameon=False)
     return fig

@@ -45,5 +45,5 @@ def plot(table: pd.DataFrame) -> Figure:
     ax.set_aspect("equal", adjustable="datalim")
     ax.set(xticks=[], yticks=[])
     ax.spines[["top", "right"]].set_visible(True)
-    fig.legend(loc="outside right center", fontsize=8)
+    fig.legend(loc="outside right center", fontsize=8, frameon=False)
     return fig
