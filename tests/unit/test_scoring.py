@@ -109,11 +109,11 @@ def test_identical_pairs_have_margin_zero_and_count_one_half():
     assert scoring.verdicts(np.array([-1e-30, 0.0, 1e-30])).tolist() == [0, 0.5, 1]
 
 
-@pytest.mark.parametrize("tokens", [16, 24, 40, 56])
-def test_identical_pairs_have_margin_zero_wherever_chunks_end(tokens, monkeypatch):
-    """In a batch of another size the same sentence gets another last digit."""
-    lm, pairs = toys.gpt2(), toys.english(16)
-    monkeypatch.setattr(scoring, "chunks", functools.partial(scoring.chunks, tokens=tokens))
+def test_identical_pairs_have_margin_zero_whatever_the_last_digit(monkeypatch):
+    """In a batch of another size a sentence may get another last digit: here it always does."""
+    lm, pairs, real = toys.gpt2(), toys.english(16), scoring.sequence_log_probabilities
+    noisy = lambda *a: (found := real(*a)) + 1e-5 * torch.rand(found.shape)  # noqa: E731
+    monkeypatch.setattr(scoring, "sequence_log_probabilities", noisy)
     assert (scoring.margins(lm, pairs.assign(bad=pairs["good"])) == 0).all()
 
 
