@@ -139,7 +139,9 @@ def run_cells(
 def _weights_key(source: Source) -> str:
     folder = Path(source.model)
     if folder.is_dir():
-        return store.tree_hash(p for p in folder.iterdir() if p.suffix in (".safetensors", ".json"))
+        kinds = (".safetensors", ".json", ".txt", ".model")  # weights, configuration, tokenizer
+        content = store.tree_hash(p for p in folder.iterdir() if p.suffix in kinds)
+        return f"{folder.resolve().name} {content}"  # a model's rows carry its name
     return f"{source.model}@{source.revision}"
 
 

@@ -36,8 +36,8 @@ def same_label(tasks: pd.DataFrame, column: str) -> pd.DataFrame:
 def lexical_diff(pairs: pd.DataFrame) -> pd.DataFrame:
     """Cosines of the tasks' summed signed bag-of-words differences (chapter 9, equation 9.1).
 
-    This is exactly the gradient space of a unigram model: the part of a task space that needs no
-    grammar. NaN for a task whose bags never differ.
+    For pairs of equal length this is exactly the gradient space of a unigram model: the part of a
+    task space that needs no grammar. NaN for a task whose bags never differ.
 
     Returns:
         columns a, b, lexical_diff; one row an ordered pair of tasks.

@@ -295,9 +295,10 @@ def _check_folder(folder: Path) -> None:
 
 def _check_causal(model: torch.nn.Module, source: str) -> None:
     """A later token must not change an earlier prediction: encoders load as 'causal' too."""
-    ids = torch.arange(6, device=next(model.parameters()).device)[None] + 3
+    size = model.config.get_text_config().vocab_size
+    ids = (torch.arange(6, device=next(model.parameters()).device)[None] + 3) % size
     other = ids.clone()
-    other[0, -1] += 1
+    other[0, -1] = (other[0, -1] + 1) % size
     with torch.no_grad():
         early = model(input_ids=ids).logits[0, :-1]
         early_other = model(input_ids=other).logits[0, :-1]

@@ -49,8 +49,9 @@ class Corpus:
 
     @property
     def key(self) -> str:
-        """16 hex digits that stand for the training lines."""
-        return text_key(self.train)
+        """16 hex digits that stand for the training lines, the held-out texts and the words."""
+        held_out = [text for name, lines in self.held_out.items() for text in (name, *lines)]
+        return text_key([*self.train, "", *held_out, "", *self.words])
 
     def neutral(self, lines: int = 100) -> tuple[str, ...]:
         """Held-out lines to measure harm on, one of each text in turn."""

@@ -349,7 +349,8 @@ def _distribution(gradient: torch.Tensor, blocks: torch.Tensor) -> dict:
     if not energy > 0:
         names = ("participation", "top_001", "top_01", "top_10", "embedding_share")
         return dict.fromkeys(names, np.nan)
-    ordered = square.sort(descending=True).values.cumsum(0) / energy
+    tenth = max(1, round(0.1 * len(square)))  # no more than the largest are ever asked for
+    ordered = torch.topk(square, tenth).values.cumsum(0) / energy
     share = {
         name: float(ordered[max(1, round(part * len(square))) - 1])
         for name, part in (("top_001", 0.001), ("top_01", 0.01), ("top_10", 0.1))

@@ -190,7 +190,7 @@ def training_folder(profile: Profile, scale: str, seed: int) -> Path:
 
     key = store.key_of(
         {"scale": vars(load_scale(scale)), "seed": seed, "corpus": corpus(profile).key}
-        | {"words": corpus(profile).words, "method": store.method_version(), **store.versions()}
+        | {"method": store.method_version(), **store.versions()}
     )
     return store.store_path("models", f"{scale}-seed{seed}-{key}")
 
