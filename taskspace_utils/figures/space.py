@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -65,7 +67,8 @@ def plot(table: pd.DataFrame, limit: float | None = None) -> Figure:
     values = space.to_numpy()
     off = values[~np.eye(len(values), dtype=bool)]
     limit = limit or float(np.nanmax(np.abs(off))) or 1.0
-    side = max(4.2, 0.16 * len(names) + 2.2)
+    many = len(names) > 40  # then a label a task is too small to read: one a phenomenon
+    side = 7.0 if many else max(4.2, 0.16 * len(names) + 2.2)
     fig, ax = figures.new(side + 1.0, side)
     image = ax.imshow(values, cmap=figures.DIVERGING, vmin=-limit, vmax=limit)
     image.cmap.set_bad("#dddddd")
@@ -74,10 +77,13 @@ def plot(table: pd.DataFrame, limit: float | None = None) -> Figure:
     for edge in edges:
         ax.axhline(edge - 0.5, color="black", linewidth=0.6)
         ax.axvline(edge - 0.5, color="black", linewidth=0.6)
-    size = 8 if len(names) <= 40 else 5
-    labels = [figures.readable(n) for n in names]
-    ax.set_yticks(range(len(names)), labels, fontsize=size)
-    ax.set_xticks(range(len(names)), labels, rotation=90, fontsize=size)
+    starts = [0, *edges, len(names)]
+    middles = [(i + j - 1) / 2 for i, j in pairwise(starts)]
+    places = middles if many else range(len(names))
+    labels = [phenomena[i] for i in starts[:-1]] if many else names
+    labels = [figures.readable(label) for label in labels]
+    ax.set_yticks(places, labels, fontsize=8)
+    ax.set_xticks(places, labels, rotation=90, fontsize=8)
     ax.set(ylabel="source task (a)", xlabel="target task (b)")
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
