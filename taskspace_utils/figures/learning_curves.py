@@ -9,8 +9,11 @@ from taskspace_utils import figures
 from taskspace_utils.store import Run
 
 
-def load(run: Run) -> pd.DataFrame:
-    """One row a checkpoint that was probed.
+def load(run: Run, accuracy: pd.DataFrame | None = None) -> pd.DataFrame:
+    """One row a checkpoint that was scored.
+
+    Args:
+        accuracy: of more checkpoints than the run has, in the columns of its table.
 
     Returns:
         columns scale, seed, step, tokens, loss (nats a token, mean over held-out texts),
@@ -18,8 +21,9 @@ def load(run: Run) -> pd.DataFrame:
     """
     keys = ["scale", "seed", "step"]
     training = run.table("training").groupby(keys, sort=False)[["tokens", "loss"]].mean()
-    accuracy = run.table("accuracy").groupby(keys)["accuracy"].mean()
-    together = training.join(accuracy, how="inner").reset_index()
+    accuracy = run.table("accuracy") if accuracy is None else accuracy
+    means = accuracy.groupby(keys)["accuracy"].mean()
+    together = training.join(means, how="inner").reset_index()
     size = {scale: i for i, scale in enumerate(run.manifest["parameters"]["scales"])}
     return together.sort_values([*keys[1:], "scale"]).sort_values(
         "scale", key=lambda column: column.map(size), kind="stable"

@@ -11,17 +11,18 @@ from taskspace_utils.figures.space import only
 from taskspace_utils.store import Run
 
 
-def load(run: Run, **where) -> pd.DataFrame:
+def load(run: Run, accuracy: pd.DataFrame | None = None, **where) -> pd.DataFrame:
     """Accuracy of each task at each step.
 
     Args:
+        accuracy: of more checkpoints than the run has, in the columns of its table.
         where: which models, such as scale="M", seed=0.
 
     Returns:
         columns phenomenon, task, step, n, accuracy.
     """
     phenomenon = run.table("tasks").drop_duplicates("task").set_index("task")["phenomenon"]
-    scores = only(run.table("accuracy"), where)
+    scores = only(run.table("accuracy") if accuracy is None else accuracy, where)
     scores = scores.assign(phenomenon=scores["task"].map(phenomenon))
     columns = ["phenomenon", "task", "step", "n", "accuracy"]
     return scores[columns].sort_values(columns[:3]).reset_index(drop=True)
