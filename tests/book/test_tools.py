@@ -17,7 +17,7 @@ from jupyter_server.services.contents.largefilemanager import LargeFileManager
 from jupytext.sync_contentsmanager import build_sync_jupytext_contents_manager_class
 from packaging.requirements import Requirement
 
-from taskspace_utils import chapters, store
+from taskspace_utils import chapters, runs, store
 
 ROOT = store.project_root()
 BIN = Path(sys.executable).parent
@@ -128,7 +128,9 @@ def test_plain_papermill_runs_a_chapter(smoke_store, tmp_path):
     plain, done = tmp_path / "plain.ipynb", tmp_path / "done.ipynb"
     jupytext.write(jupytext.read(chapters.find_chapter(1)), plain)
     papermill = (sys.executable, "-m", "papermill", "--no-progress-bar")
-    result = run(*papermill, plain, done, "-p", "profile", "smoke")
+    given = {"profile": "smoke"} | runs.load_profile("smoke").chapters["01_one_pair"]
+    options = [word for name, value in given.items() for word in ("-p", name, str(value))]
+    result = run(*papermill, plain, done, *options)
     assert result.returncode == 0, result.stderr
 
 
