@@ -45,8 +45,11 @@ def plot(table: pd.DataFrame) -> Figure:
                 markersize=3.5, markeredgewidth=0, alpha=0.6, label=label)  # fmt: skip
     ends = [table["real"].min(), table["real"].max()]
     ax.plot(ends, ends, color="black", linewidth=0.8)
-    reach = table["predicted"].quantile([0.005, 0.995])  # a few predictions may lie far outside
-    ax.set_xlim(min(ends[0], reach.iloc[0]) * 1.1, max(ends[1], reach.iloc[1]) * 1.1)
+    left, right = (1.5 * end for end in ends)  # a few predictions may lie far outside
+    beyond = (~table["predicted"].between(left, right) & table["predicted"].notna()).sum()
+    ax.annotate(f"{beyond} points beyond the sides" if beyond else "", (0.02, 0.97),
+                xycoords="axes fraction", fontsize=8, va="top")  # fmt: skip
+    ax.set_xlim(left, right)
     ax.axhline(0, color="black", linewidth=0.4)
     ax.axvline(0, color="black", linewidth=0.4)
     ax.set(xlabel="predicted by the gradients (nats)", ylabel="measured after tuning (nats)")

@@ -48,17 +48,24 @@ def plot(table: pd.DataFrame, named: int = 4) -> Figure:
         tuned = row["target"] == source
         ax.plot([0, 1], [row["before"], row["after"]], color=colour, marker=marker,
                 markersize=7 if tuned else 4, linewidth=3 if tuned else 0.9)  # fmt: skip
-    values = table[["before", "after"]].to_numpy()
-    gap = 0.055 * np.ptp(values)  # between names, so that they can be read
-    place = -np.inf
-    for _, row in shown.iterrows():
-        place = max(row["after"], place + gap)
-        ax.annotate(figures.readable(row["target"]), (1, row["after"]), (1.05, place), fontsize=9,
-                    va="center", weight="bold" if row["target"] == source else "normal",
-                    arrowprops={"arrowstyle": "-", "linewidth": 0.4})  # fmt: skip
+    gap = 0.05 * np.ptp(table[["before", "after"]].to_numpy())
+    for place, (_, row) in zip(
+        _apart(shown["after"].to_numpy(), gap), shown.iterrows(), strict=True
+    ):
+        ax.annotate(figures.readable(row["target"]), (1.01, row["after"]), (1.08, place),
+                    fontsize=9, va="center", arrowprops={"arrowstyle": "-", "linewidth": 0.4},
+                    weight="bold" if row["target"] == source else "normal")  # fmt: skip
     ax.axhline(0, color="black", linewidth=0.6, linestyle=":")
     ax.annotate(f"tune on\n{figures.readable(source)}", (0.5, 1.02), xycoords="axes fraction",
                 ha="center", weight="bold")  # fmt: skip
     ax.set_xticks([0, 1], ["evaluation 1\n(before)", "evaluation 2\n(after)"])
     ax.set(xlim=(-0.1, 1.04), ylabel="margin on held-out pairs (nats)")
     return fig
+
+
+def _apart(values: np.ndarray, gap: float) -> np.ndarray:
+    """Ascending values moved as little as need be so that neighbours are `gap` apart."""
+    steps = gap * np.arange(len(values))
+    up = np.maximum.accumulate(values - steps) + steps
+    down = np.minimum.accumulate((values - steps)[::-1])[::-1] + steps
+    return (up + down) / 2
