@@ -45,7 +45,8 @@ def plot(table: pd.DataFrame) -> Figure:
                 markersize=3.5, markeredgewidth=0, alpha=0.6, label=label)  # fmt: skip
     ends = [table["real"].min(), table["real"].max()]
     ax.plot(ends, ends, color="black", linewidth=0.8)
-    left, right = (1.5 * end for end in ends)  # a few predictions may lie far outside
+    # a few predictions may lie far outside
+    left, right = 1.5 * min(0, ends[0]), 1.5 * max(0, ends[1])
     beyond = (~table["predicted"].between(left, right) & table["predicted"].notna()).sum()
     ax.annotate(f"{beyond} points beyond the sides" if beyond else "", (0.02, 0.97),
                 xycoords="axes fraction", fontsize=8, va="top")  # fmt: skip
