@@ -9,9 +9,14 @@ import re
 import shutil
 import threading
 
+import pandas as pd
 import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.keys import Keys
+
+from taskspace_utils.explore import microscope
+from taskspace_utils.models import load_scale, new_tokenizer
 
 from .test_pages import PAGES
 
@@ -152,3 +157,81 @@ def test_a_chapter_can_be_printed(browser, address):
     )
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
     assert shown == "none"
+
+
+MARK = "<img src=x onerror=document.title='caught'>"  # a sentence that would like to be markup
+
+
+@pytest.fixture
+def microscope_page(tmp_path):
+    rows = [
+        (task, phenomenon, f"the {i} {MARK} laughs .", f"the {i} {MARK} laugh .")
+        for task, phenomenon in (("first_task", "agreement"), ("second_task", "binding"))
+        for i in ("boy", "girl", "king", "queen")
+    ]
+    pairs = pd.DataFrame(rows, columns=["task", "phenomenon", "good", "bad"])
+    about = pd.DataFrame({"task": pairs["task"].unique(), "rule": ["a rule", "another rule"]})
+    checks = pd.DataFrame({"task": pairs["task"].unique(), "bag_accuracy": [0.5, 0.75]})
+    words = new_tokenizer(load_scale("XS"), [*pairs["good"], *pairs["bad"]])
+    explorer = microscope(pairs, about, checks, {"words": words})
+    head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+    page = tmp_path / "page.html"
+    page.write_text(f"<!doctype html><title>quiet</title>{head}{explorer}", encoding="utf-8")
+    return f"file://{page}", pairs
+
+
+def seen(browser) -> tuple[str, str]:
+    """The two sentences that the microscope shows."""
+    lines = browser.execute_script(
+        "return [...document.querySelectorAll('.ts-explorer .pair p')].map(p => p.textContent)"
+    )
+    return lines[0].removeprefix("good"), lines[1].removeprefix("bad")
+
+
+def test_the_microscope_is_alive_by_keyboard_alone(browser, microscope_page):
+    url, pairs = microscope_page
+    asked = visit(browser, url, width=390)
+    assert asked == {url}
+    assert seen(browser) == tuple(pairs.loc[0, ["good", "bad"]])
+    for keys, focus in ((Keys.TAB, "select"), ("second", "select"), (Keys.TAB, "button")):
+        browser.switch_to.active_element.send_keys(keys)
+        assert browser.switch_to.active_element.tag_name == focus
+    text = browser.execute_script("return document.querySelector('.ts-explorer').innerText")
+    assert "another rule" in text
+    assert "0.75" in text
+    assert "a rule" not in text.replace("another rule", "")
+    second = set(pairs[["good", "bad"]][pairs["task"] == "second_task"].itertuples(index=False))
+    found = {seen(browser)}
+    for _ in range(len(second) - 1):  # no pair comes twice before all have come
+        browser.switch_to.active_element.send_keys(Keys.ENTER)
+        found.add(seen(browser))
+    assert found == {tuple(pair) for pair in second}
+    good, _ = seen(browser)
+    shown = browser.execute_script(
+        "const [line] = document.querySelectorAll('.ts-explorer .chips');"
+        "return [...line.children].map(c => c.firstChild.textContent)"
+    )
+    assert shown == good.split()
+    assert browser.title == "quiet"
+    assert browser.execute_script("return document.images.length") == 0
+    assert browser.execute_script("return document.documentElement.scrollWidth") == 390
+    assert complaints(browser) == []
+
+
+def test_the_microscope_says_what_it_is_to_a_screen_reader(browser, microscope_page):
+    visit(browser, microscope_page[0])
+    tree = browser.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
+    names = {(n["role"]["value"], n.get("name", {}).get("value", "")) for n in tree}
+    assert ("combobox", "task") in names
+    assert ("button", "another pair") in names
+    live = browser.execute_script("return document.querySelector('[aria-live=polite] p').className")
+    assert live == "good"
+
+
+def test_the_microscope_of_a_chapter_shows_its_pairs(browser, address):
+    visit(browser, f"{address}notebooks/02_from_paradigm_to_pairs.html")
+    tasks = browser.execute_script(
+        "return [...document.querySelectorAll('.ts-explorer option')].map(o => o.value)"
+    )
+    assert len(tasks) > 3
+    assert all(seen(browser))

@@ -1,0 +1,129 @@
+"""The microscope as a piece of HTML: what it carries, what it refuses, and that text stays text."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+from bs4 import BeautifulSoup
+
+from taskspace_utils.explore import difference, microscope
+from taskspace_utils.models import load_scale, new_tokenizer
+from taskspace_utils.store import InputError
+
+
+def table(*rows: tuple[str, str, str, str]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["task", "phenomenon", "good", "bad"])
+
+
+PAIRS = table(
+    ("some_task", "agreement", "the boy laughs .", "the boy laugh ."),
+    ("some_task", "agreement", "the boys laugh .", "the boys laughs ."),
+    ("other", "binding", "this girl laughs .", "these girl laughs ."),
+)
+
+
+def parts(html: str) -> tuple[BeautifulSoup, dict]:
+    soup = BeautifulSoup(html, "html.parser")
+    return soup, json.loads(soup.find("script", type="application/json").string)
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "expected"),
+    [
+        ("a b c", "a x c", ("a", "b", "x", "c")),
+        ("a b", "b a", ("", "a b", "b a", "")),
+        ("a", "a", ("a", "", "", "")),
+        ("a a", "a a a", ("a a", "", "a", "")),  # shared words are counted once
+        ("x", "y z", ("", "x", "y z", "")),
+    ],
+)
+def test_the_difference_is_what_lies_between(good, bad, expected):
+    found = difference(good, bad)
+    assert found == expected
+    start, middle, other, end = found
+    assert " ".join(filter(None, (start, middle, end))) == good
+    assert " ".join(filter(None, (start, other, end))) == bad
+
+
+def test_the_first_pair_can_be_read_without_a_script():
+    soup, _ = parts(microscope(PAIRS))
+    lines = [" ".join(p.get_text().split()) for p in soup.select(".pair p")]
+    assert lines == ["good the boy laughs .", "bad the boy laugh ."]
+    assert [b.get_text() for b in soup.select(".pair b")] == ["laughs", "laugh"]
+    assert soup.select_one(".bar").has_attr("hidden")  # controls that could do nothing
+
+
+def test_tasks_come_by_phenomenon_with_their_facts_and_checks():
+    about = pd.DataFrame(
+        {"task": ["other", "some_task"], "rule": ["one", "two"], "sham_of": ["some_task", ""]}
+        | {"demands": ["-near this_number", "number"], "weight": [1.0, 2.0]}
+    )
+    checks = pd.DataFrame(
+        {"task": ["some_task", "other"], "phenomenon": ["agreement", "binding"]}
+        | {"pairs": [2, 1], "same_length": [0.5, float("nan")]}
+    )
+    _, data = parts(microscope(PAIRS, about, checks))
+    assert data["groups"] == {"agreement": ["some_task"], "binding": ["other"]}
+    assert data["tasks"]["some_task"]["about"] == [["rule", "two"], ["demands", "number"]]
+    assert data["tasks"]["other"]["about"] == [
+        ["rule", "one"], ["demands", "-near, this number"], ["sham of", "some task"]
+    ]  # fmt: skip
+    assert data["tasks"]["some_task"]["checks"] == [["pairs", "2"], ["same length", "0.50"]]
+    assert data["tasks"]["other"]["checks"] == [["pairs", "1"], ["same length", "unknown"]]
+
+
+def test_tokens_are_those_of_the_tokenizer_and_know_which_go_on_with_a_word():
+    lines = ["the girl laughs ."] * 20
+    words = new_tokenizer(load_scale("XS"), [*PAIRS["good"], *PAIRS["bad"]])
+    pieces = new_tokenizer(replace(load_scale("8M"), vocabulary=275), lines)
+    _, data = parts(microscope(PAIRS, tokenizers={"words": words, "pieces": pieces}))
+    for name, tokenizer in {"words": words, "pieces": pieces}.items():
+        for task, rows in PAIRS.groupby("task"):
+            for (good, bad), row in zip(data["tasks"][task]["tokens"][name], rows.itertuples()):
+                assert good == tokenizer(row.good)["input_ids"]
+                assert bad == tokenizer(row.bad)["input_ids"]
+                texts = [data["tokens"][name][str(i)] for i in bad]
+                read = "".join(text if joined else f" {text}" for text, joined in texts)
+                assert read.replace("␣", "") == f" {row.bad}"
+    ids = data["tasks"]["other"]["tokens"]["pieces"][0][1]
+    assert len(ids) > 5  # "these" was never seen: it is cut
+    assert data["tokens"]["pieces"][str(ids[1])][1] is True
+    assert not any(joined for _, joined in data["tokens"]["words"].values())
+
+
+def test_no_text_from_data_becomes_markup():
+    evil = "</script><img src=x onerror=alert(1)> & <b>"
+    html = microscope(table((evil, evil, f"{evil} a", f"{evil} b")))
+    soup, data = parts(html)
+    assert soup.find("img") is None
+    assert len(soup.find_all("script")) == 2
+    assert data["tasks"][evil]["pairs"] == [[evil, "a", "b", ""]]
+    assert evil in soup.select_one(".pair p").get_text()
+
+
+def test_a_page_carries_few_pairs_and_asks_for_nothing():
+    many = pd.concat([PAIRS.assign(task=f"task_{i}") for i in range(60)] * 10)
+    html = microscope(many, n=8)
+    _, data = parts(html)
+    assert {len(task["pairs"]) for task in data["tasks"].values()} == {8}
+    assert len(html) < 100_000
+    assert re.findall(r"https?:|import\(|fetch\(|innerHTML", html) == []
+
+
+def test_the_first_pairs_of_the_table_are_those_shown():
+    some = table(*[("t", "p", f"a {i} .", f"b {i} .") for i in range(30)])
+    _, data = parts(microscope(some, n=3))
+    assert [pair[3] for pair in data["tasks"]["t"]["pairs"]] == ["0 .", "1 .", "2 ."]
+
+
+def test_a_table_that_lacks_a_task_is_named():
+    with pytest.raises(InputError, match="`checks` has no row for other"):
+        microscope(PAIRS, checks=pd.DataFrame({"task": ["some_task"]}))
+    with pytest.raises(InputError, match="`about` has no row for some_task"):
+        microscope(PAIRS, about=pd.DataFrame({"task": ["other"]}))
+    with pytest.raises(InputError, match="at least one pair"):
+        microscope(PAIRS.head(0))
