@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 
 from taskspace_utils.models import LanguageModel
-from taskspace_utils.scoring import chunks, sequence_log_probabilities
+from taskspace_utils.scoring import passes
 
 TOLERANCE = 0.1  # nats; a tuning lands this close to its target
 HALVINGS = 8  # of one step, before a tuning gives up
@@ -138,8 +138,7 @@ def loss_gradient(
     named = parameters(lm.model)
     lm.model.eval()
     total = [torch.zeros_like(p) for p in named.values()]
-    for places in chunks(ids):
-        values = sequence_log_probabilities(lm.model, [ids[i] for i in places])
+    for places, values in passes(lm.model, ids):
         scores[places] = values.detach().double().cpu().numpy()
         objective = (values * weight[places].to(values.device)).sum()
         parts = torch.autograd.grad(objective, list(named.values()), allow_unused=True)

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from taskspace_utils import trees
 from taskspace_utils.models import LanguageModel
 from taskspace_utils.store import InputError
 
@@ -54,6 +55,21 @@ def sequence_log_probabilities(model: torch.nn.Module, ids: list[list[int]]) -> 
     return -loss.view(len(ids), length - 1).sum(dim=1)
 
 
+def padded(
+    model: torch.nn.Module, ids: list[list[int]]
+) -> Iterator[tuple[list[int], torch.Tensor]]:
+    """Forward passes over many sequences: places in `ids`, and their log-probabilities, nats."""
+    for places in chunks(ids):
+        yield places, sequence_log_probabilities(model, [ids[i] for i in places])
+
+
+def passes(
+    model: torch.nn.Module, ids: list[list[int]]
+) -> Iterator[tuple[list[int], torch.Tensor]]:
+    """The same as `padded`, over prefix trees where the model can read them: half the work."""
+    return (trees.passes if trees.fits(model) else padded)(model, ids)
+
+
 def log_probabilities(lm: LanguageModel, sentences: list[str]) -> np.ndarray:
     """Log-probability of each sentence.
 
@@ -69,8 +85,7 @@ def log_probabilities(lm: LanguageModel, sentences: list[str]) -> np.ndarray:
     ids = lm.encode(distinct)
     scores = np.empty(len(distinct))
     with torch.no_grad():
-        for places in chunks(ids):
-            values = sequence_log_probabilities(lm.model, [ids[i] for i in places])
+        for places, values in passes(lm.model, ids):
             scores[places] = values.double().cpu().numpy()
     if not np.isfinite(scores).all():
         sentence = distinct[int(np.flatnonzero(~np.isfinite(scores))[0])]
@@ -128,7 +143,6 @@ def text_loss(model: torch.nn.Module, ids: list[list[int]]) -> float:
     """Mean loss a token on sequences of token ids, nats; the first token of each is not scored."""
     total = 0.0
     with torch.no_grad():
-        for places in chunks(ids):
-            values = sequence_log_probabilities(model, [ids[i] for i in places])
+        for _, values in padded(model, ids):
             total -= float(values.double().sum())
     return total / sum(len(tokens) - 1 for tokens in ids)

@@ -26,9 +26,11 @@ import pandas as pd
 # The rooms whose code decides a number; their text is part of every stored result's key.
 METHOD_ROOMS = [
     "pairs",
+    "templates",
     "grammar",
     "models",
     "checks",
+    "trees",
     "scoring",
     "pretraining",
     "ftgd",

@@ -12,7 +12,7 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from taskspace_utils import ftgd, scoring
+from taskspace_utils import ftgd, scoring, trees
 
 from . import toys
 
@@ -101,8 +101,9 @@ def test_tied_embeddings_count_once():
 @pytest.mark.parametrize("tokens", [1, 20, 64])
 def test_chunks_add_up_to_one_batch(tokens, monkeypatch):
     lm, pairs = toys.gpt2(), toys.english(8)
-    whole, good, bad = ftgd.loss_gradient(lm, pairs)
-    monkeypatch.setattr(ftgd, "chunks", functools.partial(scoring.chunks, tokens=tokens))
+    whole, good, bad = ftgd.loss_gradient(lm, pairs)  # over prefix trees
+    monkeypatch.setattr(trees, "FAMILIES", set())
+    monkeypatch.setattr(scoring, "chunks", functools.partial(scoring.chunks, tokens=tokens))
     parts, other_good, other_bad = ftgd.loss_gradient(lm, pairs.iloc[::-1])
     torch.testing.assert_close(parts, whole, atol=1e-4, rtol=1e-4)
     np.testing.assert_allclose(other_good[::-1], good, atol=toys.TOLERANCE)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from taskspace_utils import scoring
+from taskspace_utils import scoring, trees
 from taskspace_utils.store import InputError
 
 from . import toys
@@ -59,6 +59,7 @@ def test_scores_are_those_of_a_loop_over_single_sentences():
 def test_any_chunk_and_any_order_give_the_same_numbers(tokens, monkeypatch):
     lm, pairs = toys.gpt2(), toys.english(16)
     sentences = [*pairs["good"], *pairs["bad"]]
+    monkeypatch.setattr(trees, "FAMILIES", set())
     before = scoring.log_probabilities(lm, sentences)
     monkeypatch.setattr(scoring, "chunks", functools.partial(scoring.chunks, tokens=tokens))
     order = np.random.default_rng(0).permutation(len(sentences))
@@ -113,6 +114,7 @@ def test_identical_pairs_have_margin_zero_whatever_the_last_digit(monkeypatch):
     """In a batch of another size a sentence may get another last digit: here it always does."""
     lm, pairs, real = toys.gpt2(), toys.english(16), scoring.sequence_log_probabilities
     noisy = lambda *a: (found := real(*a)) + 1e-5 * torch.rand(found.shape)  # noqa: E731
+    monkeypatch.setattr(trees, "FAMILIES", set())
     monkeypatch.setattr(scoring, "sequence_log_probabilities", noisy)
     assert (scoring.margins(lm, pairs.assign(bad=pairs["good"])) == 0).all()
 
