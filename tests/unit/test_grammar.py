@@ -290,7 +290,9 @@ LEXICON = {
     },
     "classes": {"animal": "noun kind=big"},
 }
-PARADIGM = dict.fromkeys(("phenomenon", "field", "rule", "frame", "family", "example"), "x") | {
+PARADIGM = dict.fromkeys(
+    ("phenomenon", "field", "rule", "frame", "family", "demands", "example"), "x"
+) | {
     "task": "toy",
     "contrasts": [{"good": "the {N animal num=X} {V verb num=X} .", "bad": "the {N} {V num=!X} ."}],
 }
@@ -449,3 +451,45 @@ def test_any_template_works_or_is_refused(tmp_path_factory, pieces, gap):
         sentences = [str(error)]
     form = rf"([a-z]+ )*[.?]|{re.escape(str(folder / 'corpus.yml'))}: (?s:.)+"
     assert all(re.fullmatch(form, sentence) for sentence in sentences)
+
+
+# ------------------------------------------------------------------- halves of the lexicon, demands
+
+
+def open_words(pairs):
+    return {w for text in (*pairs.good, *pairs.bad) for w in text.split()} & HALVED
+
+
+HALVED = {
+    word
+    for _, content in yaml.safe_load(data_path("grammar", "lexicon.yml").read_text())[
+        "categories"
+    ].items()
+    for group in content["groups"]
+    if len(group["words"]) >= 4
+    for entry in group["words"]
+    for word in entry.split()
+}
+
+
+def test_halves_of_the_lexicon_share_no_open_word():
+    first, second = (GRAMMAR.pairs(80, seed=0, lexicon=half) for half in ("first", "second"))
+    assert open_words(first).isdisjoint(open_words(second))
+    for task in TASKS.index:
+        a, b = (pairs[pairs.task == task] for pairs in (first, second))
+        assert len(open_words(a)) > 5 < len(open_words(b))
+        assert set(map(shape, a.good)) == set(map(shape, b.good)), task  # the closed words stay
+        numbers = {*a.pair_id}, {*b.pair_id}, {*PAIRS.pair_id}
+        assert len(set.union(*numbers)) == sum(map(len, numbers))
+        items = {*a["item"]}, {*b["item"]}, {*PAIRS["item"]}
+        assert len(set.union(*items)) == sum(map(len, items))
+    with pytest.raises(InputError, match="lexicon is one of all, first, second, not 'third'"):
+        GRAMMAR.pairs(1, seed=0, lexicon="third")
+
+
+def test_halves_are_alike_in_frequency():
+    counts = Counter(word for line in CORPUS for word in line.split())
+    for half in ("first", "second"):
+        words = open_words(GRAMMAR.pairs(80, seed=0, lexicon=half))
+        share = sum(counts[word] for word in words) / sum(counts[word] for word in HALVED)
+        assert 0.3 < share < 0.7, half
