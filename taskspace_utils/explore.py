@@ -204,7 +204,7 @@ def _fact(name: str, value: object) -> tuple[str, str]:
     """A column's name and a value of it, as a reader sees them; "" for what isn't there."""
     text = "" if value is None else str(value)
     if isinstance(value, float):
-        text = "unknown" if math.isnan(value) else f"{value:.2f}"
+        text = "none" if math.isnan(value) else f"{value:.2f}"
     if name == "demands":  # names, parted by spaces
         text = ", ".join(text.split())
     if name in ("frame", "demands", "sham_of"):

@@ -73,7 +73,7 @@ def test_tasks_come_by_phenomenon_with_their_facts_and_checks():
         ["rule", "one"], ["demands", "-near, this number"], ["sham of", "some task"]
     ]  # fmt: skip
     assert data["tasks"]["some_task"]["checks"] == [["pairs", "2"], ["same length", "0.50"]]
-    assert data["tasks"]["other"]["checks"] == [["pairs", "1"], ["same length", "unknown"]]
+    assert data["tasks"]["other"]["checks"] == [["pairs", "1"], ["same length", "none"]]
 
 
 def test_tokens_are_those_of_the_tokenizer_and_know_which_go_on_with_a_word():
