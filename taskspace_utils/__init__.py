@@ -12,7 +12,7 @@ _HOME = {
     "pairs": ["read_pairs", "scan_pairs", "split_pairs", "write_pairs"],
     "grammar": ["load_grammar"],
     "models": ["LanguageModel", "load_model", "load_scale"],
-    "checks": ["bag_accuracy", "check_table", "token_lengths"],
+    "checks": ["bag_accuracy", "check_table", "shared_words", "token_lengths"],
     "scoring": ["log_probabilities", "margins", "score", "text_loss", "verdicts"],
     "pretraining": ["pretrain", "read_corpus"],
     "ftgd": ["Config", "loss_gradient", "top_k", "tune", "tuned"],

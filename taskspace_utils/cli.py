@@ -181,13 +181,12 @@ def _generate(options) -> None:
 
 
 def _check_pairs(options) -> None:
-    from taskspace_utils.checks import check_table
+    from taskspace_utils.checks import as_text, check_table
     from taskspace_utils.pairs import scan_pairs
 
     pairs, faults = scan_pairs(options.path)
     if len(pairs):
-        table = check_table(pairs, faults)
-        print(table.to_string(index=False, float_format="%.2f"))
+        print(as_text(check_table(pairs, faults)))
     for fault in faults:
         print(f"{'error' if fault.error else 'warning'}: {fault}")
     errors = sum(f.error or options.strict for f in faults)

@@ -139,7 +139,19 @@ def test_check_pairs_lists_all_and_ends_with_2(here, capsys):
     assert "faulty.jsonl has 2 errors" in output.err
     write("same.jsonl", [*(row(i) for i in range(4)), row(0, pairID="9", sentence_bad=WORDS[1])])
     assert cli.main(["check-pairs", "same.jsonl"]) == 0
-    assert "5 pairs, 0 errors, 2 warnings" in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert "5 pairs, 0 errors, 2 warnings" in output
+    heading, row_of_agree, *_ = output.splitlines()
+    shown = dict(zip(heading.split(), row_of_agree.split(), strict=True))
+    assert shown["task"] == "agree"
+    assert [shown[h] for h in ("pairs", "errs", "warn", "same", "again")] == [
+        "5",
+        "0",
+        "2",
+        "1",
+        "2",
+    ]
+    assert "  same: pairs whose good and bad are the same sentence" in output
     assert cli.main(["check-pairs", "same.jsonl", "--strict"]) == 2
 
 
