@@ -17,7 +17,14 @@ _HOME = {
     "pretraining": ["pretrain", "read_corpus"],
     "ftgd": ["Config", "loss_gradient", "top_k", "tune", "tuned"],
     "probing": ["gradient_space", "neutral_text", "predicted_transfer", "transfer_row"],
-    "hypotheses": ["lexical_diff", "lexical_space", "regress", "same_label"],
+    "hypotheses": [
+        "inflation",
+        "lexical_diff",
+        "lexical_space",
+        "regress",
+        "same_label",
+        "signed_sharing",
+    ],
     "runs": ["checkpoint", "corpus", "data_folder", "load_profile", "probe", "sweep", "task_pairs"],
 }
 _ROOM = {name: room for room, names in _HOME.items() for name in names}

@@ -6,12 +6,17 @@ data (`data/hypotheses/`): one row a task, one column a hypothesis, equal labels
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
+from scipy.sparse import csr_matrix
 
 from taskspace_utils.checks import bag_difference
 from taskspace_utils.spaces import cells, complete, square
 from taskspace_utils.store import InputError
+
+DEMAND = re.compile(r"-?[^\W\d]\w*")
 
 
 def same_label(tasks: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -23,14 +28,56 @@ def same_label(tasks: pd.DataFrame, column: str) -> pd.DataFrame:
     Raises:
         InputError: there is no such column.
     """
-    if column not in tasks:
-        raise InputError(f"no hypothesis {column!r}; the table has {', '.join(tasks.columns)}")
-    names = tasks["task"].to_numpy()
-    labels = tasks[column].astype(str).to_numpy()
+    names, labels = tasks["task"].to_numpy(), _column(tasks, column)
     same = (labels[:, None] == labels[None, :]) & (labels != "")[:, None]
     return (
         pd.DataFrame(same.astype(float), index=names, columns=names).sort_index().sort_index(axis=1)
     )
+
+
+def signed_sharing(tasks: pd.DataFrame, column: str = "demands") -> pd.DataFrame:
+    """A hypothesis space with signs: cosines of what the tasks' rules look at, and which way.
+
+    A cell such as `pronoun_gender -local_subject` is a vector with +1 for each name, −1 for each
+    name with a minus and 0 for all others. A task without demands is like no other (0).
+
+    Args:
+        tasks: one row a task, with the columns `task` and `column`.
+
+    Raises:
+        InputError: there is no such column, or a cell that is no list of different names.
+    """
+    names = tasks["task"].to_numpy()
+    columns: dict[str, int] = {}
+    signs: list[dict[int, float]] = []
+    for task, text in zip(names, _column(tasks, column), strict=True):
+        signs.append({})
+        for demand in text.split():
+            if not DEMAND.fullmatch(demand):
+                raise InputError(
+                    f"task {task!r}, column {column!r}: {demand!r} is no name; write names such as "
+                    "verb_number or -local_subject with spaces between them"
+                )
+            place = columns.setdefault(demand.removeprefix("-"), len(columns))
+            if place in signs[-1]:
+                raise InputError(
+                    f"task {task!r}, column {column!r}: {demand.removeprefix('-')!r} stands there "
+                    "twice; name each feature once, with or without a minus"
+                )
+            signs[-1][place] = -1.0 if demand.startswith("-") else 1.0
+    vectors = np.zeros((len(names), len(columns)))
+    for row, of_task in zip(vectors, signs, strict=True):
+        row[list(of_task)] = list(of_task.values())
+    size = np.sqrt(np.maximum((vectors**2).sum(axis=1), 1))
+    cosines = vectors @ vectors.T / np.outer(size, size)
+    np.fill_diagonal(cosines, 1.0)
+    return pd.DataFrame(cosines, index=names, columns=names).sort_index().sort_index(axis=1)
+
+
+def _column(tasks: pd.DataFrame, column: str) -> np.ndarray:
+    if column not in tasks:
+        raise InputError(f"no hypothesis {column!r}; the table has {', '.join(tasks.columns)}")
+    return np.array(["" if pd.isna(cell) else str(cell) for cell in tasks[column]], dtype=object)
 
 
 def lexical_diff(pairs: pd.DataFrame) -> pd.DataFrame:
@@ -45,7 +92,8 @@ def lexical_diff(pairs: pd.DataFrame) -> pd.DataFrame:
     matrix, _ = bag_difference(pairs)
     names = np.array(sorted(pairs["task"].unique()))
     member = (pairs["task"].to_numpy()[None, :] == names[:, None]).astype(float)
-    total = member @ matrix.toarray() if matrix.shape[1] else np.zeros((len(names), 1))
+    total = csr_matrix(member) @ matrix
+    total = total.toarray() if matrix.shape[1] else np.zeros((len(names), 1))
     size = np.linalg.norm(total, axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         cosine = total @ total.T / np.outer(size, size)
@@ -79,30 +127,19 @@ def regress(
     Raises:
         InputError: fewer than five tasks have values everywhere.
     """
+    space, *others = _common(space, *hypotheses.values())
     names = space.index
-    for other in hypotheses.values():
-        names = names.intersection(other.index)
-    gaps = sum(s.loc[names, names].isna() for s in (space, *hypotheses.values())) > 0
-    names = complete(space.loc[names, names].where(~gaps)).index
-    space = space.loc[names, names]
-    if len(names) < 5:
-        raise InputError(
-            f"{len(names)} tasks have values in all spaces; a regression needs at least 5"
-        )
     y = _standard(cells(space))
-    x = {name: _standard(cells(h.loc[names, names])) for name, h in hypotheses.items()}
-    for name, column in x.items():
-        if not np.isfinite(column).all():
-            raise InputError(f"hypothesis {name!r} is the same for all pairs of these tasks")
+    x = _predictors(dict(zip(hypotheses, others, strict=True)))
+    vif = _inflation(x)
     rng = np.random.default_rng(seed)
     upper = np.triu_indices(len(names), 1)
     everything = np.column_stack([np.ones_like(y), *x.values()])
     fitted = everything @ np.linalg.lstsq(everything, y, rcond=None)[0]
     r2 = 1 - float(((y - fitted) ** 2).sum() / (y**2).sum())
     rows = []
-    for name, column in x.items():
-        rest = np.column_stack([np.ones_like(y), *(v for n, v in x.items() if n != name)])
-        residual = column - rest @ np.linalg.lstsq(rest, column, rcond=None)[0]
+    for name in x:
+        rest, residual = _beside(x, name)
         slope, t = _last_slope(rest, residual, y)
         matrix = np.zeros((len(names), len(names)))
         matrix[upper] = residual
@@ -113,18 +150,72 @@ def regress(
             beyond += (
                 abs(_last_slope(rest, matrix[np.ix_(order, order)][upper], y)[1]) >= abs(t) - 1e-9
             )
-        unexplained = float(residual @ residual / (column @ column))
         rows.append(
             {
                 "hypothesis": name,
                 "slope": slope,
                 "p": (beyond + 1) / (permutations + 1),
                 "r2": r2,
-                "vif": 1 / unexplained if unexplained > 1e-12 else np.inf,
+                "vif": vif[name],
                 "n_tasks": len(names),
             }
         )
     return pd.DataFrame(rows)
+
+
+def inflation(hypotheses: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """How far hypotheses can be told apart: the variance inflation factor of each beside the rest.
+
+    1: nothing of it is in the others; 10: the others explain nine tenths of it; infinite: all. It
+    depends on the tasks alone, so it can be read before anything is measured.
+
+    Args:
+        hypotheses: symmetric spaces; the tasks that have values in all of them count.
+
+    Returns:
+        One row a hypothesis: hypothesis, vif.
+
+    Raises:
+        InputError: fewer than five such tasks, or a hypothesis that is the same for all pairs.
+    """
+    if not hypotheses:
+        raise InputError("no hypotheses: name at least one")
+    vif = _inflation(_predictors(dict(zip(hypotheses, _common(*hypotheses.values()), strict=True))))
+    return pd.DataFrame({"hypothesis": list(vif), "vif": list(vif.values())})
+
+
+def _common(*spaces: pd.DataFrame) -> list[pd.DataFrame]:
+    """The spaces cut to the tasks that have values in all of them."""
+    names = spaces[0].index
+    for other in spaces[1:]:
+        names = names.intersection(other.index)
+    gaps = sum(s.loc[names, names].isna() for s in spaces) > 0
+    names = complete(spaces[0].loc[names, names].where(~gaps)).index
+    if len(names) < 5:
+        raise InputError(
+            f"{len(names)} tasks have values in all spaces; a regression needs at least 5"
+        )
+    return [s.loc[names, names] for s in spaces]
+
+
+def _predictors(hypotheses: dict[str, pd.DataFrame]) -> dict[str, np.ndarray]:
+    x = {name: _standard(cells(h)) for name, h in hypotheses.items()}
+    for name, column in x.items():
+        if not np.isfinite(column).all():
+            raise InputError(f"hypothesis {name!r} is the same for all pairs of these tasks")
+    return x
+
+
+def _beside(x: dict[str, np.ndarray], name: str) -> tuple[np.ndarray, np.ndarray]:
+    """All predictors but one, with a constant; and what they leave unexplained of that one."""
+    rest = np.column_stack([np.ones_like(x[name]), *(v for n, v in x.items() if n != name)])
+    return rest, x[name] - rest @ np.linalg.lstsq(rest, x[name], rcond=None)[0]
+
+
+def _inflation(x: dict[str, np.ndarray]) -> dict[str, float]:
+    # columns have variance 1: the mean square of what is left is a share
+    left = {name: float((_beside(x, name)[1] ** 2).mean()) for name in x}
+    return {name: 1 / share if share > 1e-12 else np.inf for name, share in left.items()}
 
 
 def _standard(values: np.ndarray) -> np.ndarray:

@@ -23,6 +23,56 @@ def test_a_hypothesis_space_worked_by_hand():
     assert found.to_numpy().tolist() == [[1, 0, 1, 0], [0, 1, 0, 0], [1, 0, 1, 0], [0, 0, 0, 0]]
     with pytest.raises(InputError, match="no hypothesis 'frame'; the table has task, rule"):
         hypotheses.same_label(tasks, "frame")
+    missing = pd.DataFrame({"task": list("ab"), "rule": [np.nan, np.nan]})
+    assert hypotheses.same_label(missing, "rule").to_numpy().sum() == 0
+
+
+def demands(**cells) -> pd.DataFrame:
+    return pd.DataFrame({"task": list(cells), "demands": list(cells.values())})
+
+
+def test_signed_sharing_worked_by_hand():
+    tasks = demands(
+        pp="number head", simple="number", not_="-number  -head", none="", mixed="-head number"
+    )
+    found = hypotheses.signed_sharing(tasks)
+    assert found.index.tolist() == found.columns.tolist() == sorted(tasks["task"])
+    half = np.sqrt(0.5)
+    expected = pd.DataFrame(
+        [
+            [1, 0, 0, 0, half],  # mixed: one feature the same way, one turned round
+            [0, 1, 0, 0, 0],  # none
+            [0, 0, 1, -1, -half],  # not_
+            [0, 0, -1, 1, half],  # pp
+            [half, 0, -half, half, 1],  # simple
+        ]
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+    assert hypotheses.signed_sharing(demands(a="", b="")).to_numpy().tolist() == [[1, 0], [0, 1]]
+    # a hypothesis of labels is the case of one name a task
+    labels = demands(a="x", b="y", c="x")
+    pd.testing.assert_frame_equal(
+        hypotheses.signed_sharing(labels), hypotheses.same_label(labels, "demands")
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("number, head", "'number,' is no name"),
+        ("- head", "'-' is no name"),
+        ("--head", "'--head' is no name"),
+        ("1st", "'1st' is no name"),
+        ("head number head", "'head' stands there twice"),
+        ("head -head", "'head' stands there twice"),
+    ],
+)
+def test_malformed_demands_are_refused(text, said):
+    tasks = demands(a="head", b=text).rename(columns={"demands": "rule"})
+    with pytest.raises(InputError, match=f"task 'b', column 'rule': {said}"):
+        hypotheses.signed_sharing(tasks, "rule")
+    with pytest.raises(InputError, match="no hypothesis 'demands'; the table has task, rule"):
+        hypotheses.signed_sharing(tasks)
 
 
 # ---------------------------------------------------------------------------------- lexical control
@@ -122,6 +172,38 @@ def test_variance_inflation_is_one_over_what_the_others_leave():
     assert alone["vif"].item() == pytest.approx(1)
     same = hypotheses.regress(y, {"x": both["x"], "copy": both["x"] * 3}, permutations=1)
     assert np.isinf(same["vif"]).all()
+
+
+def test_variance_inflation_is_the_same_before_anything_is_measured():
+    y, both = planted()
+    regressed = hypotheses.regress(y, both, permutations=1)
+    pd.testing.assert_frame_equal(hypotheses.inflation(both), regressed[["hypothesis", "vif"]])
+    # tasks that one of them does not know are left out of both
+    names = y.index
+    holes = both["x"].copy()
+    holes.loc[names[0], names[1]] = holes.loc[names[1], names[0]] = np.nan
+    some = {"x": holes, "z": both["z"].drop(index=names[2], columns=names[2])}
+    regressed = hypotheses.regress(y, some, permutations=1)
+    assert set(regressed["n_tasks"]) == {18}
+    pd.testing.assert_frame_equal(hypotheses.inflation(some), regressed[["hypothesis", "vif"]])
+    assert hypotheses.inflation(some)["vif"].tolist() != hypotheses.inflation(both)["vif"].tolist()
+
+
+def test_variance_inflation_of_three_is_the_diagonal_of_the_inverse_correlations():
+    three = {**planted()[1], "w": random_space(20, 7)}
+    correlations = np.corrcoef([spaces.cells(h) for h in three.values()])
+    expected = np.diag(np.linalg.inv(correlations))
+    assert hypotheses.inflation(three)["vif"].tolist() == pytest.approx(expected.tolist())
+
+
+def test_hypotheses_whose_inflation_means_nothing_are_refused():
+    x, four = random_space(6, 1), random_space(4, 2)
+    with pytest.raises(InputError, match="4 tasks have values in all spaces"):
+        hypotheses.inflation({"x": four})
+    with pytest.raises(InputError, match="hypothesis 'one' is the same for all"):
+        hypotheses.inflation({"x": x, "one": x * 0 + 1})
+    with pytest.raises(InputError, match="no hypotheses"):
+        hypotheses.inflation({})
 
 
 def test_a_control_takes_what_is_its_own():
