@@ -22,6 +22,8 @@ from taskspace_utils import store
 
 METHODS = ("transfer", "gradient")
 
+Texts = dict[str, tuple[str, ...]]  # lines of neutral text on which harm is measured, by name
+
 
 @dataclass(frozen=True)
 class Source:
@@ -54,7 +56,7 @@ def loaded(source: Source):
     return load_model(source.model, source.revision, source.bos)
 
 
-def run_cell(cell: Cell, pairs: pd.DataFrame, text: tuple[str, ...], key: str) -> dict:
+def run_cell(cell: Cell, pairs: pd.DataFrame, texts: Texts, key: str) -> dict:
     """The result of a cell, from the store if it is there, else computed and stored.
 
     Returns:
@@ -63,13 +65,13 @@ def run_cell(cell: Cell, pairs: pd.DataFrame, text: tuple[str, ...], key: str) -
     path = store.store_path("cells", key[:2], f"{key}.json")
     if path.is_file():
         return json.loads(path.read_text())
-    found = _compute(cell, pairs, text)
+    found = _compute(cell, pairs, texts)
     plain = {name: table.to_dict("records") for name, table in found.items()}
     store.write_atomic(path, json.dumps(plain))
     return json.loads(path.read_text())  # the same as a later reading gives, to the last digit
 
 
-def _compute(cell: Cell, pairs: pd.DataFrame, text: tuple[str, ...]) -> dict[str, pd.DataFrame]:
+def _compute(cell: Cell, pairs: pd.DataFrame, texts: Texts) -> dict[str, pd.DataFrame]:
     from taskspace_utils import ftgd, probing, scoring
 
     lm = loaded(cell.source)
@@ -79,13 +81,13 @@ def _compute(cell: Cell, pairs: pd.DataFrame, text: tuple[str, ...]) -> dict[str
         space, facts = probing.gradient_space(lm, pairs, cell.k)
         tables = {"gradient": space, "tasks": facts}
     else:
-        neutral = probing.neutral_text(lm, list(text)) if text else None
+        neutral = probing.neutral_texts(lm, texts)
         config = ftgd.Config(**dict(cell.tuning))
         before = _margins_before(
             cell.source, store.text_key([*pairs["good"], *pairs["bad"], *pairs["split"]]), pairs
         )
-        row, summary = probing.transfer_row(lm, pairs, cell.task, config, neutral, before)
-        tables = {"transfer": row, "tuning": pd.DataFrame([summary])}
+        row, summary, harm = probing.transfer_row(lm, pairs, cell.task, config, neutral, before)
+        tables = {"transfer": row, "tuning": pd.DataFrame([summary]), "harm": harm}
     return {name: store.model_columns(table, **lm.keys) for name, table in tables.items()}
 
 
@@ -103,7 +105,7 @@ def _margins_before(source: Source, key: str, pairs: pd.DataFrame):
 
 
 def run_cells(
-    cells: Iterable[Cell], pairs: pd.DataFrame, text: tuple[str, ...], workers: int | None = None
+    cells: Iterable[Cell], pairs: pd.DataFrame, texts: Texts, workers: int | None = None
 ) -> dict[str, pd.DataFrame]:
     """All cells' tables, those of one name put together; progress on standard error."""
     cells = list(cells)
@@ -113,17 +115,18 @@ def run_cells(
         "method": store.method_version(),
         **store.versions(),
     }
+    texts_key = store.text_key(line for name in texts for line in (name, *texts[name], ""))
     keys = [
         store.key_of(
             {**shared, **asdict(c), "source": weights[c.source], "bos": c.source.bos}
-            | {"text": store.text_key(text) if c.kind == "transfer" else ""}
+            | {"texts": texts_key if c.kind == "transfer" else ""}
         )
         for c in cells
     ]
     found: dict[str, list] = {}
     results = parallel(
         run_cell,
-        [(c, pairs, text, key) for c, key in zip(cells, keys, strict=True)],
+        [(c, pairs, texts, key) for c, key in zip(cells, keys, strict=True)],
         "cell",
         workers,
     )

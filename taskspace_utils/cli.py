@@ -263,19 +263,18 @@ def _probe(options) -> None:
     if not 0.1 < options.target < float("inf"):
         raise InputError(f"--target is {options.target} nats; it must be above 0.1")
     pairs = split_pairs(_pairs_of(options), options.pairs_per_task, options.seed)
-    text: tuple[str, ...] = ()
+    texts: cells.Texts = {}
     if options.text:
         from taskspace_utils.pretraining import read_corpus
 
-        text = read_corpus(options.text).neutral()
+        texts = read_corpus(options.text).neutral()
     source = cells.Source(options.model, options.revision, options.bos)
     tunings = [{"k": k, "target": options.target} for k in options.k]
     if options.plan:
         print(cells.plan(source, pairs, options.methods, len(tunings)))
         return
     about = {"pair_seed": options.seed, "pairs_per_task": options.pairs_per_task}
-    about["harm_text"] = Path(options.text).name if options.text else ""
-    run = runs.probe(source, pairs, options.out, options.methods, tunings, text, about)
+    run = runs.probe(source, pairs, options.out, options.methods, tunings, texts, about)
     say(f"run folder: {run.folder}")
 
 

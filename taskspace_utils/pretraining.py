@@ -53,10 +53,9 @@ class Corpus:
         held_out = [text for name, lines in self.held_out.items() for text in (name, *lines)]
         return text_key([*self.train, "", *held_out, "", *self.words])
 
-    def neutral(self, lines: int = 100) -> tuple[str, ...]:
-        """Held-out lines to measure harm on, one of each text in turn."""
-        turns = itertools.zip_longest(*self.held_out.values())
-        return tuple(line for turn in turns for line in turn if line is not None)[:lines]
+    def neutral(self, lines: int = 300) -> dict[str, tuple[str, ...]]:
+        """The first held-out lines of each text, to measure harm on."""
+        return {name: tuple(text[:lines]) for name, text in self.held_out.items()}
 
 
 def read_corpus(path: str | Path) -> Corpus:

@@ -6,11 +6,12 @@ row of the space. Gradients: compare the tasks' gradient differentials directly.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 import numpy as np
 import pandas as pd
 import torch
 
-from taskspace_utils.checks import bag_accuracy
 from taskspace_utils.ftgd import Config, embedding_names, loss_gradient, parameters, top_k, tuned
 from taskspace_utils.models import LanguageModel
 from taskspace_utils.scoring import chunks, margins, verdicts
@@ -18,7 +19,7 @@ from taskspace_utils.store import InputError
 
 MIN_RELIABILITY = 0.5  # below it, a task has no gradient stable enough to correct a cosine by
 CEILING, FLOOR = 0.99, 0.01  # accuracies beyond which a task leaves no room to move
-HARM_TOKENS = 2000  # of neutral text, on which harm is measured
+HARM_TOKENS = 3000  # of all neutral texts together, on which harm is measured
 
 
 # ----------------------------------------------------------------------------------- transfer space
@@ -29,30 +30,32 @@ def transfer_row(
     pairs: pd.DataFrame,
     source: str,
     config: Config,
-    text: list[list[int]] | None = None,
+    texts: dict[str, list[list[int]]] | None = None,
     before: np.ndarray | None = None,
-) -> tuple[pd.DataFrame, dict]:
+) -> tuple[pd.DataFrame, dict, pd.DataFrame]:
     """Tune on one task and evaluate all: a row of the transfer space (chapter 6, equation 6.1).
 
     Args:
         pairs: all tasks' pairs with `split` filled: `source`'s train pairs are tuned on, every
             task's eval pairs are evaluated.
-        text: sequences of neutral text on which harm is measured, if any.
+        texts: sequences of neutral texts on which harm is measured, by the texts' names.
         before: margins of the eval pairs before tuning, where the caller has them already.
 
     Returns:
-        One row a target (columns of `transfer.csv` from `tuning` on) and one row of `tuning.csv`.
-        The model's weights are unchanged.
+        One row a target (columns of `transfer.csv` from `tuning` on), one row of `tuning.csv`, and
+        one row a text: `harm_kl`, KL(before ‖ after), and `harm_loss`, the rise of the loss, both
+        in nats a token. The model's weights are unchanged.
     """
     train = pairs[(pairs["task"] == source) & (pairs["split"] == "train")]
     held = pairs[pairs["split"] == "eval"]
     if train.empty:
         raise InputError(f"task {source!r} has no train pairs; the tasks are {_names(pairs)}")
     before = margins(lm, held) if before is None else before
-    base = _text_log_probabilities(lm, text) if text else None
+    texts = texts or {}
+    base = {name: _text_log_probabilities(lm, text) for name, text in texts.items()}
     with tuned(lm, train, config) as result:
         after = _margins_or_nan(lm, held)
-        kl, harm = _harm(lm, text, base) if text else (np.nan, np.nan)
+        harm = [(config.id, source, name, *_harm(lm, texts[name], base[name])) for name in texts]
     each = pd.DataFrame({"task": held["task"].to_numpy(), "before": before, "after": after})
     rows = []
     for target, some in each.groupby("task", sort=True):
@@ -79,11 +82,10 @@ def transfer_row(
         "steps": result.steps,
         "reached": int(result.reached),
         "displacement": result.displacement,
-        "harm_kl": kl,
-        "harm_loss": harm,
         "flag": result.reason,
     }
-    return pd.DataFrame(rows), summary
+    columns = ["tuning", "source", "text", "harm_kl", "harm_loss"]
+    return pd.DataFrame(rows), summary, pd.DataFrame(harm, columns=columns)
 
 
 def _names(pairs: pd.DataFrame) -> str:
@@ -140,8 +142,21 @@ def _harm(
     return kl / tokens, loss / tokens
 
 
-def neutral_text(lm: LanguageModel, lines: list[str], tokens: int = HARM_TOKENS) -> list[list[int]]:
-    """The first lines of a text as sequences of ids, about `tokens` in all, cut to the context."""
+def neutral_texts(
+    lm: LanguageModel, texts: Mapping[str, Iterable[str]], tokens: int = HARM_TOKENS
+) -> dict[str, list[list[int]]]:
+    """`neutral_text` of each text, about `tokens` in all."""
+    return {name: neutral_text(lm, text, tokens // len(texts)) for name, text in texts.items()}
+
+
+def neutral_text(
+    lm: LanguageModel, lines: Iterable[str], tokens: int = HARM_TOKENS
+) -> list[list[int]]:
+    """The first lines of a text as sequences of ids, about `tokens` in all, cut to the context.
+
+    Raises:
+        InputError: no line has a token to score.
+    """
     found: list[list[int]] = []
     for line in lines:
         coded = lm.tokenizer(line, add_special_tokens=False)["input_ids"]
@@ -175,7 +190,7 @@ def gradient_space(
     Returns:
         One row an ordered pair of tasks (columns of `gradient.csv` from `a` on; `dot` is
         ⟨g_a train, g_b eval⟩ and `dot_masked` the same over the top k of g_a train), and one row a
-        task (columns of `tasks.csv` from `task` on, without `family` and `sham_of` filled).
+        task (columns of `tasks.csv` from `task` on, but for `bag_accuracy`).
     """
     names = sorted(pairs["task"].unique())
     vectors, facts = [], []
@@ -186,7 +201,7 @@ def gradient_space(
     n = len(names)
     blocks = _block_mask(lm.model)
     gram = _gram(vectors)
-    gram_blocks = _gram(vectors, blocks)
+    gram_blocks = gram - _gram(vectors, ~blocks)  # of which there are fewer
     size = np.sqrt(np.diag(gram))
     cosine = _cross_half(_unit(gram), n)
     reliability = np.diag(cosine).copy()
@@ -223,7 +238,6 @@ def gradient_space(
                 "norm": (size[i] + size[i + n]) / 2,
                 "reliability": reliability[i],
                 **_distribution(whole, blocks),
-                "bag_accuracy": bag_accuracy(some),
                 "family": _only(some, "family"),
                 "sham_of": _only(some, "sham_of"),
                 "flag": _gradient_flag(size[i] * size[i + n], reliability[i]),
@@ -274,9 +288,10 @@ def _gram(vectors: list[torch.Tensor], kept: torch.Tensor | None = None) -> np.n
     """All inner products, over all places or those `kept`, added up in float64 in chunks."""
     gram = torch.zeros(len(vectors), len(vectors), dtype=torch.float64)
     for start in range(0, len(vectors[0]), 2**18):
-        part = torch.stack([v[start : start + 2**18] for v in vectors]).double()
+        part = torch.stack([v[start : start + 2**18] for v in vectors])
         if kept is not None:
             part = part[:, kept[start : start + 2**18]]
+        part = part.double()
         gram += part @ part.T
     return gram.numpy()
 

@@ -19,7 +19,16 @@ import pandas as pd
 import yaml
 
 from taskspace_utils import store
-from taskspace_utils.cells import METHODS, Cell, Source, loaded, parallel, probing_cells, run_cells
+from taskspace_utils.cells import (
+    METHODS,
+    Cell,
+    Source,
+    Texts,
+    loaded,
+    parallel,
+    probing_cells,
+    run_cells,
+)
 from taskspace_utils.store import InputError, Run
 
 # ----------------------------------------------------------------------------------------- profiles
@@ -235,14 +244,18 @@ def _train(profile: Profile, scale: str, seed: int) -> Path:
 
 
 def assemble(
-    out: Path, cells: list[Cell], pairs: pd.DataFrame, text: tuple[str, ...], about: dict,
+    out: Path, cells: list[Cell], pairs: pd.DataFrame, texts: Texts, about: dict,
     training: pd.DataFrame | None = None, workers: int | None = None,
 ) -> Run:  # fmt: skip
     """Run cells and write the run folder: tables, then the manifest."""
+    from taskspace_utils.checks import bag_accuracy
     from taskspace_utils.hypotheses import lexical_diff
 
     began = time.monotonic()
-    tables = run_cells(cells, pairs, text, workers)
+    tables = run_cells(cells, pairs, texts, workers)
+    if "tasks" in tables:
+        bags = {task: bag_accuracy(some) for task, some in pairs.groupby("task")}
+        tables["tasks"]["bag_accuracy"] = tables["tasks"]["task"].map(bags)
     tunings = {c.tuning for c in cells if c.tuning}
     if tunings:
         tables["configs"] = _configs(tunings, about)
@@ -320,10 +333,9 @@ def sweep(profile: Profile | str, out: str | Path | None = None, workers: int | 
     about = {"key": key, "profile": profile.name, "pair_seed": profile.pair_seed} | {
         "parameters": {k: v for k, v in vars(profile).items() if k != "chapters"},
         "bos": "bos",
-        "harm_text": ", ".join(corpus(profile).held_out),
     }
-    text = corpus(profile).neutral()
-    return assemble(folder, cells, task_pairs(profile), text, about, pd.concat(logs), workers)
+    texts = corpus(profile).neutral()
+    return assemble(folder, cells, task_pairs(profile), texts, about, pd.concat(logs), workers)
 
 
 def _step_name(step: int) -> str:
@@ -357,14 +369,14 @@ def probe(
     out: str | Path,
     methods: Iterable[str] = METHODS,
     tunings: Iterable[dict] = ({"k": 0.01}, {"k": 1.0}),
-    text: tuple[str, ...] = (),
+    texts: Texts | None = None,
     about: dict | None = None,
     workers: int | None = None,
 ) -> Run:
     """Probe one model with any pairs whose `split` is filled; a broken-off run goes on.
 
     Args:
-        text: lines of neutral text on which harm is measured; empty for none.
+        texts: lines of neutral text on which harm is measured, by the texts' names.
         about: what else the manifest should say, `pair_seed` at least.
     """
     store.new_folder(out, "manifest.json")
@@ -373,4 +385,4 @@ def probe(
     cells = probing_cells(source, pairs["task"].unique(), list(tunings), list(methods))
     cells.sort(key=lambda c: c.kind == "accuracy")
     store.say(f"probing {lm.name}: {pairs['task'].nunique()} tasks, {len(cells)} cells")
-    return assemble(Path(out), cells, pairs, text, about, workers=workers)
+    return assemble(Path(out), cells, pairs, texts or {}, about, workers=workers)

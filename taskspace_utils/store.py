@@ -62,8 +62,9 @@ TABLES: dict[str, tuple[list[str], list[str]]] = {
     ),
     "tuning": (
         [*MODEL_KEYS, "tuning", "source"],
-        ["own_gain", "steps", "reached", "displacement", "harm_kl", "harm_loss", "flag"],
+        ["own_gain", "steps", "reached", "displacement", "flag"],
     ),
+    "harm": ([*MODEL_KEYS, "tuning", "source", "text"], ["harm_kl", "harm_loss"]),
     "gradient": (
         [*MODEL_KEYS, "a", "b"],
         [

@@ -10,19 +10,19 @@ from matplotlib.figure import Figure
 from taskspace_utils import figures
 
 
-def load(results: Iterable[tuple[pd.DataFrame, dict]]) -> pd.DataFrame:
+def load(results: Iterable[tuple[pd.DataFrame, dict, pd.DataFrame]]) -> pd.DataFrame:
     """Gain and harm of several tunings.
 
     Args:
-        results: what `probing.transfer_row` returned for each, with neutral text.
+        results: what `probing.transfer_row` returned for each, with neutral texts.
 
     Returns:
         columns method, source, gain_train and gain (the rise of the own margin on train and on
-        eval pairs, nats), harm_kl and harm_loss (nats a token of neutral text), displacement,
-        steps, reached.
+        eval pairs, nats), harm_kl and harm_loss (nats a token, mean over the neutral texts),
+        displacement, steps, reached.
     """
     rows = []
-    for row, summary in results:
+    for row, summary, harm in results:
         loss, k, _ = summary["tuning"].rsplit("-", 2)
         share = float(k[1:])
         kind = "plain tuning" if loss == "good" else "FTGD"
@@ -33,8 +33,8 @@ def load(results: Iterable[tuple[pd.DataFrame, dict]]) -> pd.DataFrame:
                 "source": summary["source"],
                 "gain_train": summary["own_gain"],
                 "gain": own["margin_after"] - own["margin_before"],
-                **{name: summary[name] for name in
-                   ("harm_kl", "harm_loss", "displacement", "steps", "reached")},
+                **harm[["harm_kl", "harm_loss"]].mean(),
+                **{name: summary[name] for name in ("displacement", "steps", "reached")},
             }
         )  # fmt: skip
     return pd.DataFrame(rows)

@@ -31,7 +31,9 @@ def test_a_row_is_evaluate_tune_a_copy_evaluate():
     before, after = toys.slow_margins(lm, held), toys.slow_margins(copied, held)
     weights = toys.state(lm)
 
-    row, summary = probing.transfer_row(lm, pairs, "agree", config, text)
+    row, summary, harm = probing.transfer_row(
+        lm, pairs, "agree", config, {"one": text, "two": text}
+    )
 
     assert toys.state(lm) == weights
     assert row["target"].tolist() == ["agree", "plural", "reflexive"]
@@ -61,9 +63,11 @@ def test_a_row_is_evaluate_tune_a_copy_evaluate():
             back += float((now[t - 1].exp() * (now[t - 1] - then[t - 1])).sum())
             loss += float(then[t - 1, ids[t]] - now[t - 1, ids[t]])
             tokens += 1
-    assert summary["harm_kl"] == pytest.approx(kl / tokens, rel=1e-3)
-    assert summary["harm_loss"] == pytest.approx(loss / tokens, rel=1e-2, abs=1e-4)
-    assert summary["harm_kl"] > 1e-3
+    assert harm["text"].tolist() == ["one", "two"]
+    for found in harm.itertuples():
+        assert found.harm_kl == pytest.approx(kl / tokens, rel=1e-3)
+        assert found.harm_loss == pytest.approx(loss / tokens, rel=1e-2, abs=1e-4)
+    assert kl / tokens > 1e-3
     assert abs(back - kl) > 0.02 * kl  # KL has a direction, and the test can tell which
 
 
@@ -80,8 +84,10 @@ def test_what_changes_nothing_harms_nothing():
     """Identical pairs leave the model as it is: no transfer and no harm, exactly."""
     lm, pairs = toys.gpt2(), toys.english(8)
     pairs.loc[pairs["task"] == "agree", "bad"] = pairs["good"]
-    row, summary = probing.transfer_row(lm, pairs, "agree", ftgd.Config(), lm.encode(TEXT))
-    assert (summary["harm_kl"], summary["harm_loss"], summary["reached"]) == (0.0, 0.0, 0)
+    texts = {"text": lm.encode(TEXT)}
+    row, summary, harm = probing.transfer_row(lm, pairs, "agree", ftgd.Config(), texts)
+    assert harm[["harm_kl", "harm_loss"]].to_numpy().tolist() == [[0.0, 0.0]]
+    assert summary["reached"] == 0
     assert (row["margin_after"] == row["margin_before"]).all()
     assert summary["flag"] != ""
 
@@ -89,9 +95,9 @@ def test_what_changes_nothing_harms_nothing():
 def test_rows_without_a_text_have_no_harm_and_unknown_sources_are_named():
     lm, pairs = toys.gpt2(), toys.english(8)
     config = ftgd.Config(target=0.2, max_steps=1)
-    summary = probing.transfer_row(lm, pairs, "agree", config)[1]
-    assert np.isnan(summary["harm_kl"])
-    assert np.isnan(summary["harm_loss"])
+    harm = probing.transfer_row(lm, pairs, "agree", config)[2]
+    assert harm.empty
+    assert list(harm) == ["tuning", "source", "text", "harm_kl", "harm_loss"]
     with pytest.raises(InputError, match=r"'agreement' has no train pairs.*agree, plural"):
         probing.transfer_row(lm, pairs, "agreement", config)
 
@@ -104,7 +110,7 @@ def test_tasks_without_room_are_flagged():
         {"solved": [("x y", "x z")] * 4, "failed": [("x z", "x y")] * 4,
          "open": [("y x", "y z"), ("y z", "y x")] * 2}
     )  # fmt: skip
-    row, _ = probing.transfer_row(lm, pairs, "open", ftgd.Config(max_steps=1))
+    row, *_ = probing.transfer_row(lm, pairs, "open", ftgd.Config(max_steps=1))
     flags = dict(zip(row["target"], row["flag"], strict=True))
     assert flags == {
         "solved": "solved before tuning", "failed": "failed before tuning", "open": ""
@@ -122,7 +128,7 @@ def test_a_model_that_tuning_broke_is_flagged_and_the_weights_come_back(monkeypa
         return done
 
     monkeypatch.setattr(ftgd, "tune", breaks)
-    row, _ = probing.transfer_row(lm, pairs, "agree", ftgd.Config(max_steps=1))
+    row, *_ = probing.transfer_row(lm, pairs, "agree", ftgd.Config(max_steps=1))
     assert set(row["flag"]) == {"not finite after tuning"}
     assert row["margin_after"].isna().all()
     assert toys.state(lm) == weights
@@ -344,3 +350,5 @@ def test_neutral_text_is_cut_to_the_context_and_to_its_length():
     assert all(ids[0] == toys.BOS for ids in found)
     with pytest.raises(InputError, match="no line"):
         probing.neutral_text(lm, ["", ""])
+    both = probing.neutral_texts(lm, {"one": ["the cat ."] * 9, "two": ["a dog ."] * 9}, 16)
+    assert {name: len(text) for name, text in both.items()} == {"one": 2, "two": 2}

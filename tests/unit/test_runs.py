@@ -268,14 +268,14 @@ def test_a_probe_of_a_folder_is_a_run_folder_of_the_same_shape(profile, swept, h
     lm = runs.checkpoint(profile, "XS", 6)
     folder = next((home / "store" / "models").glob("XS-*/step-000006"))
     tunings = list(profile.tunings)
-    text = runs.corpus(profile).neutral()
+    texts = runs.corpus(profile).neutral()
     run = runs.probe(
         cells.Source(str(folder)), runs.task_pairs(profile), home / "probe", tunings=tunings,
-        text=text, workers=1,
+        texts=texts, workers=1,
     )  # fmt: skip
     assert run.manifest["model"] == lm.name == "XS-seed0"
     assert run.manifest["bos"] == "bos"
-    for name in ("transfer", "tuning"):
+    for name in ("transfer", "tuning", "harm"):
         pd.testing.assert_frame_equal(run.table(name), swept.table(name))
     step = swept.table("gradient").query("step == 6").reset_index(drop=True)
     pd.testing.assert_frame_equal(run.table("gradient"), step)
@@ -325,7 +325,6 @@ def test_a_profile_of_real_text(made_up, profile):
         probe_at=(4,), transfer_at=(),
     )  # fmt: skip
     run = runs.sweep(text, workers=1)
-    assert run.manifest["harm_text"] == "child"
     assert run.table("accuracy")["task"].unique().tolist() == ["agree", "plural"]
     assert set(run.table("training")["text"]) == {"child"}
     assert not run.has("transfer")
