@@ -7,24 +7,20 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from taskspace_utils import figures
-from taskspace_utils.checks import bag_accuracy
 
 
 def load(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """The bag accuracy of every task.
+    """The bag accuracy of every task that has one.
 
     Args:
-        tables: tables of pairs, by the name that stands above their panel.
+        tables: what `check_table` gave, by the name that stands above its panel.
 
     Returns:
-        columns panel, task, phenomenon, n (pairs), bag_accuracy.
+        columns panel, task, phenomenon, pairs, bag_accuracy.
     """
-    rows = []
-    for panel, pairs in tables.items():
-        for task, some in pairs.groupby("task", sort=True):
-            phenomenon = some["phenomenon"].iloc[0]
-            rows.append((panel, task, phenomenon, len(some), bag_accuracy(some)))
-    return pd.DataFrame(rows, columns=["panel", "task", "phenomenon", "n", "bag_accuracy"])
+    shown = ["task", "phenomenon", "pairs", "bag_accuracy"]
+    table = pd.concat([checks[shown].assign(panel=name) for name, checks in tables.items()])
+    return table.dropna().reset_index(drop=True)[["panel", *shown]]
 
 
 def plot(table: pd.DataFrame) -> Figure:

@@ -1,4 +1,4 @@
-"""Accuracy on BLiMP by phenomenon: a run beside the results that BLiMP's authors published."""
+"""Accuracy on BLiMP by phenomenon: the results that its authors published, and a run beside."""
 
 from __future__ import annotations
 
@@ -18,18 +18,20 @@ PUBLISHED = {
 }
 
 
-def load(run: Run, **where) -> pd.DataFrame:
+def load(run: Run | None = None, **where) -> pd.DataFrame:
     """Mean accuracy of the tasks of each phenomenon, over the tasks that the run has.
 
     Args:
+        run: without one, the published results of all tasks.
         where: which model, such as scale="8M", step=3200.
 
     Returns:
         columns phenomenon, who ("this run" or a published model), accuracy, tasks.
     """
-    own = only(run.table("accuracy"), where)[["task", "accuracy"]]
-    published = read_table(data_path("published", "blimp_models.csv")).rename(columns=PUBLISHED)
-    together = own.rename(columns={"accuracy": "this run"}).merge(published, on="task")
+    together = read_table(data_path("published", "blimp_models.csv")).rename(columns=PUBLISHED)
+    if run is not None:
+        own = only(run.table("accuracy"), where)[["task", "accuracy"]]
+        together = own.rename(columns={"accuracy": "this run"}).merge(together, on="task")
     labels = read_table(data_path("hypotheses", "blimp.csv"))
     long = together.merge(labels[["task", "phenomenon"]], on="task").melt(
         ["task", "phenomenon"], var_name="who", value_name="accuracy"
@@ -39,16 +41,18 @@ def load(run: Run, **where) -> pd.DataFrame:
 
 
 def plot(table: pd.DataFrame) -> Figure:
-    """A row a phenomenon, the best known of the run on top; chance is dotted."""
-    own = table[table["who"] == "this run"].sort_values("accuracy")
-    rows = {name: i for i, name in enumerate(own["phenomenon"])}
+    """A row a phenomenon, sorted by the run, or without one by GPT-2; chance is dotted."""
+    looks = {"this run": "D"} | dict(zip(PUBLISHED.values(), "o^v*P", strict=True))
+    there = [who for who in looks if who in set(table["who"])]
+    by = table[table["who"] == ("this run" if "this run" in there else "GPT-2")]
+    rows = {name: i for i, name in enumerate(by.sort_values("accuracy")["phenomenon"])}
     fig, ax = figures.new(6.5, 1.4 + 0.32 * len(rows))
-    for i, who in enumerate(["this run", *PUBLISHED.values()]):
+    for who in there:
         some = table[table["who"] == who]
-        size, colour = (60, figures.COLOURS[1]) if i == 0 else (26, "#666666")
-        ax.scatter(some["accuracy"], some["phenomenon"].map(rows), marker="Do^v*P"[i], s=size,
-                   color=colour, zorder=3 if i == 0 else 2, label=who,
-                   facecolors=colour if i in (0, 5) else "white")  # fmt: skip
+        size, colour = (60, figures.COLOURS[1]) if who == "this run" else (26, "#666666")
+        ax.scatter(some["accuracy"], some["phenomenon"].map(rows), marker=looks[who], s=size,
+                   color=colour, zorder=3 if who == "this run" else 2, label=who,
+                   facecolors=colour if who in ("this run", "people") else "white")  # fmt: skip
     ax.axvline(0.5, color="black", linewidth=0.8, linestyle=":")
     ax.hlines(range(len(rows)), 0, 1, color="#dddddd", linewidth=0.6, zorder=0)
     ax.set_yticks(range(len(rows)), [figures.readable(n) for n in rows])
