@@ -2,26 +2,31 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import cross_val_score
 
+from taskspace_utils.checks import bag_accuracy
 from taskspace_utils.grammar import load_grammar
+from taskspace_utils.hypotheses import lexical_diff
 from taskspace_utils.store import InputError, data_path
 
 GRAMMAR = load_grammar()
 TASKS = GRAMMAR.tasks().set_index("task")
 PAIRS = GRAMMAR.pairs(100, seed=0)
 CORPUS = GRAMMAR.corpus(30_000, seed=0)
-OPEN_CLASSES = ("noun", "verb", "adjective", "adverb", "number", "location", "demonstrative")
+OPEN_CLASSES = (
+    *("noun", "verb", "adjective", "predicate", "adverb", "number", "location"),
+    "demonstrative",
+)
 
 
 def word_lists():
@@ -32,7 +37,12 @@ def word_lists():
                 yield category, group.get("features", {}), entry.split()
 
 
-OPEN = {word for category, _, forms in word_lists() if category in OPEN_CLASSES for word in forms}
+OPEN = {
+    word: category
+    for category, _, forms in word_lists()
+    if category in OPEN_CLASSES
+    for word in forms
+}
 GENDER = {
     word: features["gender"]
     for category, features, forms in word_lists()
@@ -42,7 +52,8 @@ GENDER = {
 
 
 def shape(sentence):
-    return tuple("_" if word in OPEN else word for word in sentence.split())
+    """The sentence with the category in place of every open word."""
+    return tuple(OPEN.get(word, word) for word in sentence.split())
 
 
 def difference(pair):
@@ -104,42 +115,75 @@ def test_sides_have_one_form_and_differ_minimally():
         assert len(difference(pair)) == 1 or sorted(good) == sorted(bad)
 
 
-def bag_accuracy(pairs):
-    """Cross-validated accuracy of a classifier that sees only which words differ."""
-    words = sorted({word for text in (*pairs.good, *pairs.bad) for word in text.split()})
-    counts = np.zeros((len(pairs), len(words)))
-    for row, pair in enumerate(pairs.itertuples()):
-        for side, sign in ((pair.good, 1), (pair.bad, -1)):
-            for word in side.split():
-                counts[row, words.index(word)] += sign
-    flipped = np.random.default_rng(0).permutation(len(pairs)) % 2
-    model = LogisticRegression(fit_intercept=False)
-    return cross_val_score(model, counts * (1 - 2 * flipped)[:, None], flipped, cv=5).mean()
-
-
 def test_counting_words_does_not_solve_a_paradigm():
     accuracy = GRAMMAR.pairs(300, seed=0).groupby("task").apply(bag_accuracy, include_groups=False)
     exceptions = set(TASKS.index[TASKS.bag_exception != ""])
-    assert set(accuracy.index[accuracy > 0.60]) <= exceptions, accuracy[accuracy > 0.60]
-    assert len(exceptions) <= len(TASKS) / 3
+    assert set(accuracy.index[accuracy > 0.60]) == exceptions, accuracy[accuracy > 0.60]
+    assert len(exceptions) <= 8
+
+
+def test_equal_words_occur_under_equal_and_under_other_rules():
+    same = lexical_diff(PAIRS[PAIRS.task.isin(TASKS.index[TASKS.bag_exception != ""])])
+    same = same[(same.a < same.b) & (same.lexical_diff.abs() > 0.95)]
+    demands = {task: set(text.split()) for task, text in TASKS.demands.items()}
+    shared = [bool(demands[a] & demands[b]) for a, b in zip(same.a, same.b, strict=True)]
+    for sign in (1, -1):
+        assert {*np.array(shared)[same.lexical_diff * sign > 0]} == {True, False}
+
+
+REAL = TASKS[TASKS.sham_of == ""]
 
 
 def test_rules_and_frames_are_crossed():
-    real = TASKS[TASKS.sham_of == ""]
-    assert len(real) >= 18
-    assert real.phenomenon.nunique() >= 6
-    assert real.rule.nunique() >= 6
-    rules = real.groupby("frame").rule.nunique()
+    assert 46 <= len(REAL) <= 50
+    assert REAL.phenomenon.nunique() == 12
+    assert REAL.phenomenon.value_counts().min() >= 2
+    assert REAL.rule.nunique() >= 12
+    rules = REAL.groupby("frame").rule.nunique()
     assert {"simple", "pp", "object_relative", "subject_relative", "coordination", "embedded"} <= {
         *rules.index[rules > 1]
     }
-    assert (TASKS.sham_of != "").sum() >= 2
     critical = {}
     for pair in PAIRS[PAIRS.sham_of == ""].itertuples():
         for _, good, _ in difference(pair):
             critical.setdefault(good, set()).add(pair.rule)
-    for word in ("himself", "some"):
+    for word in ("himself", "some", "that"):
         assert len(critical[word]) > 1
+
+
+def test_every_phenomenon_has_a_sham_and_one_sham_is_planted_twice_more():
+    shams = TASKS[TASKS.sham_of != ""]
+    partners = TASKS.loc[shams.sham_of]
+    assert (partners.sham_of == "").all()
+    assert (shams.frame.to_numpy() == partners.frame.to_numpy()).all()
+    planted = shams.demands.str.removeprefix("-") == "adverb_place"
+    assert sorted(shams.demands[planted]) == ["-adverb_place", "adverb_place", "adverb_place"]
+    first = shams.index == "sham_adverb_position"
+    once = partners.phenomenon[first | ~planted.to_numpy()]
+    assert sorted(once) == sorted(REAL.phenomenon.unique())
+    for pair in PAIRS[PAIRS.task.isin(shams.index[planted])].itertuples():
+        assert sorted(pair.good.split()) == sorted(pair.bad.split())  # no word predicts the sign
+
+
+def test_demands_follow_the_families():
+    demands = {task: set(text.split()) for task, text in TASKS.demands.items()}
+    for _, tasks in TASKS.groupby("family"):
+        assert all(demands[a] & demands[b] for a in tasks.index for b in tasks.index)
+    real = {name.lstrip("-") for task in REAL.index for name in demands[task]}
+    shams = {
+        name.lstrip("-") for task in set(TASKS.index) - set(REAL.index) for name in demands[task]
+    }
+    assert real.isdisjoint(shams)
+    assert "-local_subject" in demands["pronoun_pp"]
+    assert "local_subject" in demands["binding_pp"]
+
+
+def test_pseudo_phenomena_are_tasks_of_different_phenomena():
+    pseudo = TASKS[TASKS.pseudo]
+    assert TASKS.pseudo.dtype == bool
+    assert 3 <= len(pseudo) <= 5
+    assert pseudo.phenomenon.is_unique
+    assert (pseudo.sham_of == "").all()
 
 
 # --------------------------------------------------------- an independent check of agreement
@@ -190,6 +234,25 @@ def test_reflexives_fit_the_head_noun(task):
         assert good == fitting != bad, pair.good
 
 
+@pytest.mark.parametrize("task", [t for t in TASKS.index if t.startswith("pronoun_")])
+def test_pronouns_do_not_fit_the_head_noun(task):
+    for pair in PAIRS[PAIRS.task == task].itertuples():
+        ((_, good, bad),) = difference(pair)
+        of_head, other = {"fem": ("her", "him"), "masc": ("him", "her")}[GENDER[head(pair)]]
+        assert (good, bad) == (other, of_head), pair.good
+
+
+@pytest.mark.parametrize("task", [t for t in TASKS.index if t.startswith("irregular_")])
+def test_participles_follow_have_and_pasts_do_not(task):
+    verbs = [forms for category, _, forms in word_lists() if category == "verb"]
+    pasts, participles = {forms[2] for forms in verbs}, {forms[3] for forms in verbs}
+    for pair in PAIRS[PAIRS.task == task].itertuples():
+        ((_, good, bad),) = difference(pair)
+        perfect = {"has", "have"} & set(pair.good.split())
+        assert good in (participles - pasts if perfect else pasts - participles), pair.good
+        assert bad in (pasts - participles if perfect else participles - pasts), pair.bad
+
+
 @pytest.mark.parametrize("task", [t for t in TASKS.index if t.startswith("determiner_")])
 def test_demonstratives_agree_with_their_noun(task):
     nouns = {word for category, _, forms in word_lists() if category == "noun" for word in forms}
@@ -219,10 +282,92 @@ def test_corpus_leaves_out_the_sentences_of_pairs():
     assert excluded.isdisjoint(sentences)
 
 
+def parses(grammar):
+    """By number of words: constructions of the corpus, their tokens, and what fits each."""
+    found = {}
+    for name in grammar._cells.keys() - grammar._other:
+        for cell in (cell for cells in grammar._cells[name] for cell in cells):
+            places = [re.findall(r"\d+", t) for t in cell.good.split()]
+            tokens = [(int(p[0]), int(p[1])) if p else None for p in places]
+            fits = [
+                {word[t[1]] for word in cell.slots[t[0]].words} if t else {literal}
+                for t, literal in zip(tokens, cell.good.split(), strict=True)
+            ]
+            found.setdefault(len(fits), []).append((name, cell, tokens, fits))
+    return found
+
+
+PARSES = parses(GRAMMAR)
+
+
+def derivations(sentence):
+    """Names of the constructions that could write this sentence, whatever was drawn."""
+    words = sentence.split()
+    for name, cell, tokens, fits in PARSES.get(len(words), []):
+        if all(word in fit for word, fit in zip(words, fits, strict=True)):
+            chosen = {}
+            for word, token in zip(words, tokens, strict=True):
+                if token:
+                    these = {w for w in cell.slots[token[0]].words if w[token[1]] == word}
+                    chosen[token[0]] = chosen.get(token[0], these) & these
+            if all(chosen.values()):
+                yield name
+
+
 def test_no_bad_sentence_obeys_the_grammar():
-    many = GRAMMAR.pairs(300, seed=5)
-    assert set(many.bad).isdisjoint(CORPUS)
-    assert not set(many.good).isdisjoint(CORPUS)  # the good ones do
+    for pair in GRAMMAR.pairs(200, seed=5).itertuples():
+        assert pair.task in derivations(pair.good)
+        assert not list(derivations(pair.bad)), (pair.task, pair.bad)
+    assert all(any(derivations(sentence)) for sentence in CORPUS[:500])
+
+
+CHOICES = {  # feature: its two words
+    **{"spot": "in at", "degree": "rather quite", "recent": "just since", "echo": "too likewise"},
+    **{"memory": "still now", "clause": "after once", "manner": "secretly openly"},
+    **{"delay": "soon later", "floor": "upstairs downstairs"},
+}
+
+
+@pytest.mark.parametrize("feature", CHOICES)
+def test_what_a_sham_claims_holds_in_all_texts(feature):
+    choices = set(CHOICES[feature].split())
+    owners = ("noun", "verb", "predicate", "location")
+    value = {
+        word: features[feature]
+        for category, features, forms in word_lists()
+        if feature in features and category in owners
+        for word in forms
+    }
+    seen = Counter()
+    for sentence in [*CORPUS, *GRAMMAR.other_text(3000, seed=0)]:
+        words = sentence.split()
+        for at in [at for at, word in enumerate(words) if word in choices]:
+            after = words[at:] if feature in ("clause", "spot") else words
+            assert next(value[w] for w in after if w in value) == words[at], sentence
+            seen[words[at]] += 1
+    assert len(seen) == 2
+    assert min(seen.values()) > 50
+
+
+@pytest.mark.parametrize(
+    ("sentence", "reversed_order"), [("main", False), ("embedded", True)], ids=["main", "embedded"]
+)
+def test_adverbs_have_their_places_in_the_corpus(sentence, reversed_order):
+    position = {f[0]: x["position"] for category, x, f in word_lists() if category == "adverb"}
+    verbs = {w for category, _, forms in word_lists() if category == "verb" for w in forms}
+    seen = Counter()
+    for line in CORPUS:
+        words = line.split()
+        inside = any(
+            words[i] == "that" and words[i - 1] in CLAUSE_VERBS for i in range(1, len(words))
+        )
+        if inside == (sentence == "embedded"):
+            for at, word in enumerate(words):
+                if word in position:
+                    before = words[at + 1] in verbs
+                    assert (position[word] == "before") == (before != reversed_order), line
+                    seen[position[word]] += 1
+    assert min(seen["before"], seen["after"]) > 50
 
 
 def test_corpus_is_deterministic():
@@ -299,8 +444,9 @@ PARADIGM = dict.fromkeys(
 CONSTRUCTION = {"name": "small", "text": "the {N noun kind=small num=X} {V verb num=X} ."}
 
 
-def write(folder, lexicon=LEXICON, paradigms=(PARADIGM,), corpus=(CONSTRUCTION,)):
-    for name, content in (("lexicon", lexicon), ("paradigms", paradigms), ("corpus", corpus)):
+def write(folder, lexicon=LEXICON, paradigms=(PARADIGM,), corpus=(CONSTRUCTION,), **further):
+    files = {"lexicon": lexicon, "paradigms": paradigms, "corpus": corpus} | further
+    for name, content in files.items():
         content = list(content) if isinstance(content, tuple) else content
         (folder / f"{name}.yml").write_text(
             yaml.safe_dump(content, sort_keys=False), encoding="utf-8"
@@ -343,6 +489,8 @@ def test_a_small_grammar_by_hand(tmp_path):
         grammar.corpus(5, seed=0, exclude=everything)
     with pytest.raises(InputError, match="no construction is left"):
         grammar.corpus(5, seed=0, without=["toy", "small"])
+    with pytest.raises(InputError, match="other_text: no construction is left"):
+        grammar.other_text(5, seed=0)
     with pytest.raises(InputError, match="toy2: no such task; known: toy"):
         grammar.pairs(1, seed=0, tasks=["toy2"])
     with pytest.raises(InputError, match="at least 1"):
@@ -406,6 +554,29 @@ def nouns(**changes):
             {"paradigms": contrast("{A animal num=sg} {B animal num=sg} {C animal num=sg} .")},
             "slot 'C': only 2 words fit",
         ),
+        ({"paradigms": (PARADIGM | {"demands": "a B"},)}, "'toy': demands: 'B' should be a name"),
+        ({"paradigms": (PARADIGM | {"demands": "--a"},)}, "'toy': demands: '-a' should be a name"),
+        ({"paradigms": (PARADIGM | {"demands": "a b -a"},)}, "'toy': demands: 'a' stands twice"),
+        ({"paradigms": (PARADIGM | {"demands": " "},)}, "'toy': 'demands' is missing or empty"),
+        ({"paradigms": (PARADIGM | {"demands": ["a"]},)}, "'toy': 'demands' should be a text"),
+        ({"paradigms": (PARADIGM | {"pseudo": "yes"},)}, "'toy': 'pseudo' is true or false"),
+        ({"paradigms": (PARADIGM | {"contrasts": "x"},)}, "'toy': 'contrasts' should be a list"),
+        ({"lexicon": LEXICON | {"features": {"num": "sg"}}}, "feature 'num': its values should be"),
+        ({"lexicon": nouns(groups="cow")}, "noun: 'groups' should be a list"),
+        ({"lexicon": nouns(groups=["cow"])}, "noun: should be a mapping with words"),
+        (
+            {"lexicon": nouns(groups=[{"words": "cow cows"}])},
+            "the words of a group should be a list",
+        ),
+        ({"lexicon": nouns(groups=[{"words": [False]}])}, "the words of a group should be a list"),
+        ({"lexicon": nouns(forms="num=sg")}, "noun: 'forms' should be a list"),
+        (
+            {"lexicon": nouns(groups=[{"words": ["a b"], "features": ["kind"]}])},
+            "the features of a group should be a mapping",
+        ),
+        ({"other_text": ({"name": "o", "text": "the dog ."},)}, "pairs nor corpus show: dog"),
+        ({"other_text": ({"name": "toy", "text": "the ."},)}, "other_text.yml: 'toy'.*taken"),
+        ({"other_text": ({"name": "o", "text": "{N animal num=sg}"},)}, "'o'.*should be words"),
         ({"corpus": ({"name": "toy", "text": "the cow ."},)}, "corpus.yml: 'toy'.*taken"),
         ({"corpus": ({"name": "a", "text": "the cow"},)}, "corpus.yml: 'a': 'the cow' should be"),
         ({"corpus": {}}, "corpus.yml: should hold a YAML list"),
@@ -478,7 +649,8 @@ def test_halves_of_the_lexicon_share_no_open_word():
     for task in TASKS.index:
         a, b = (pairs[pairs.task == task] for pairs in (first, second))
         assert len(open_words(a)) > 5 < len(open_words(b))
-        assert set(map(shape, a.good)) == set(map(shape, b.good)), task  # the closed words stay
+        closed = [{w for line in x.good for w in line.split()} - HALVED for x in (a, b)]
+        assert closed[0] == closed[1], task
         numbers = {*a.pair_id}, {*b.pair_id}, {*PAIRS.pair_id}
         assert len(set.union(*numbers)) == sum(map(len, numbers))
         items = {*a["item"]}, {*b["item"]}, {*PAIRS["item"]}
@@ -487,9 +659,72 @@ def test_halves_of_the_lexicon_share_no_open_word():
         GRAMMAR.pairs(1, seed=0, lexicon="third")
 
 
+def test_a_template_that_half_the_words_cannot_fill(tmp_path):
+    words = [f"{letter} {letter}s" for letter in "abcd"]
+    several = "the {A noun num=sg} the {B noun num=sg} the {C noun num=sg} "
+    paradigms = (PARADIGM | {"contrasts": [{"good": several + "x .", "bad": several + "y ."}]},)
+    paradigms[0]["contrasts"][0]["bad"] = "the {A} the {B} the {C} y ."
+    grammar = load_grammar(
+        write(tmp_path, nouns(groups=[{"words": words, "features": {"kind": "small"}}]), paradigms)
+    )
+    assert len(grammar.pairs(24, seed=0)) == 24
+    with pytest.raises(InputError, match="toy: cannot be filled from the second half"):
+        grammar.pairs(1, seed=0, lexicon="second")
+
+
 def test_halves_are_alike_in_frequency():
     counts = Counter(word for line in CORPUS for word in line.split())
     for half in ("first", "second"):
         words = open_words(GRAMMAR.pairs(80, seed=0, lexicon=half))
         share = sum(counts[word] for word in words) / sum(counts[word] for word in HALVED)
         assert 0.3 < share < 0.7, half
+
+
+# ----------------------------------------------------------- a second text, a paradigm of one's own
+
+
+def test_other_text_has_other_constructions_in_known_words():
+    other = GRAMMAR.other_text(3000, seed=0)
+    assert GRAMMAR.other_text(100, seed=0) == other[:100] != GRAMMAR.other_text(100, seed=1)
+    assert len(set(map(shape, other)) - set(map(shape, CORPUS))) >= 12
+    assert set(map(shape, other)).isdisjoint(map(shape, CORPUS))
+    assert not any(name for line in other for name in derivations(line))
+    assert {w for line in other for w in line.split()} <= {
+        w for line in CORPUS for w in line.split()
+    }
+    assert set(GRAMMAR.other_text(100, seed=0, exclude=other[:50])).isdisjoint(other[:50])
+    names = yaml.safe_load(data_path("grammar", "other_text.yml").read_text(encoding="utf-8"))
+    assert len(names) >= 12
+    with pytest.raises(InputError, match="other_passive: no such construction in the corpus"):
+        GRAMMAR.corpus(1, seed=0, without=["other_passive"])
+
+
+MINE = """
+- task: agreement_my_own
+  phenomenon: subject_verb_agreement
+  field: morphology
+  rule: verb agrees with its subject
+  frame: tomorrow
+  family: verb_number
+  demands: verb_number
+  example: the teacher laughs tomorrow . / *the teacher laugh tomorrow .
+  contrasts:
+    - good: the {N person num=X} {V acts num=X} tomorrow .
+      bad: the {N} {V num=!X} tomorrow .
+"""
+
+
+def test_a_paradigm_can_be_added(tmp_path):
+    folder = Path(shutil.copytree(data_path("grammar"), tmp_path / "grammar"))
+    with (folder / "paradigms.yml").open("a", encoding="utf-8") as file:
+        file.write(MINE)
+    grammar = load_grammar(folder)
+    pairs = grammar.pairs(100, seed=0, tasks=["agreement_my_own"])
+    assert len(pairs) == 100
+    assert pairs.good.str.fullmatch(r"the [a-z]+ [a-z]+ tomorrow \.").all()
+    lines = grammar.corpus(10_000, seed=0, exclude=set(pairs.good))
+    mine = [line for line in lines if "tomorrow" in line]
+    assert 50 < len(mine) < 400
+    assert set(mine).isdisjoint([*pairs.good, *pairs.bad])
+    assert set(grammar.vocabulary()) - set(GRAMMAR.vocabulary()) == {"tomorrow"}
+    assert grammar.pairs(9, seed=0, tasks=["gap_pp"]).equals(GRAMMAR.pairs(9, 0, ["gap_pp"]))
