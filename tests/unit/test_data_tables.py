@@ -76,6 +76,15 @@ def test_order_is_said_of_the_tasks_of_the_grammar_whose_words_do_not_differ():
     assert set(table.loc[table["distance"] == "order", "task"]) == found
 
 
+def test_demands_plant_likeness_with_signs():
+    planted = hypotheses.signed_sharing(read_table(data_path("hypotheses", "grammar.csv")))
+    adverbs = planted.loc["sham_adverb_position"]
+    assert (adverbs["sham_adverb_pp"], adverbs["sham_adverb_embedded"]) == (1, -1)
+    assert adverbs["agreement_simple"] == 0  # its partner: same words and frame, no rule shared
+    binding = planted.loc["binding_embedded"]
+    assert binding["pronoun_embedded"] < 0 < binding["binding_pp"] < 1
+
+
 def test_hypotheses_of_blimp_are_complete():
     table = read_table(data_path("hypotheses", "blimp.csv"))
     columns = ["task", "phenomenon", "field", "family", "distance", "frame", "reason"]
