@@ -65,11 +65,11 @@ MICROSCOPE = Template("""
 .$id b { text-decoration: underline; text-underline-offset: .2em; text-decoration-thickness: 2px; }
 .$id .good b { text-decoration-color: #0072B2; }
 .$id .bad b { text-decoration-color: #D55E00; text-decoration-style: wavy; }
-.$id dl { display: grid; grid-template-columns: auto 1fr; gap: .1rem .75rem; margin: .6rem 0 0;
+.$id.$id dl { display: grid; grid-template-columns: auto 1fr; gap: .1rem .75rem; margin: .6rem 0 0;
   font-size: .9em; }
-.$id .checks { display: flex; flex-wrap: wrap; column-gap: 1.5rem; }
+.$id.$id .checks { display: flex; flex-wrap: wrap; column-gap: 1.5rem; }
 .$id .checks div { display: flex; gap: .4rem; }
-.$id :is(dt, dd) { margin: 0; font-weight: 400; overflow-wrap: anywhere; }
+.$id.$id :is(dt, dd) { margin: 0; font-weight: 400; overflow-wrap: anywhere; }
 .$id .cut { display: grid; grid-template-columns: 3em 1fr; font-size: .9em; margin: .3rem 0; }
 .$id .chips { display: flex; flex-wrap: wrap; row-gap: .3rem; }
 .$id .chip { border: 1px solid var(--pst-color-border, #999); padding: 0 .35em; text-align: center;
@@ -79,7 +79,7 @@ MICROSCOPE = Template("""
 </style>
 <div class="bar" hidden><label>task <select></select></label>
 <button type="button">another pair</button> <span class="count"></span></div>
-<dl class="about"></dl>
+<dl class="about simple"></dl>
 <div class="pair" aria-live="polite">$first</div>
 <div class="more"></div>
 <script type="application/json">$data</script>
@@ -114,7 +114,7 @@ for (const box of document.querySelectorAll(".$id:not(.alive)")) {
         ...sides.map((side, k) => cut(texts, side, ids[k]))];
     }));
     if (task.checks.length) find(".more").append(make("p", "head", "checks of the whole task"),
-      make("dl", "checks", ...task.checks.map((one) => make("div", "", ...facts([one])))));
+      make("dl", "checks simple", ...task.checks.map((one) => make("div", "", ...facts([one])))));
   };
   const fresh = () => {
     unseen = data.tasks[select.value].pairs.map((_, i) => i).slice(1);
@@ -153,7 +153,8 @@ def microscope(
         pairs: a table of pairs.
         about: one row a task, such as `Grammar.tasks()`; of its columns those in FACTS are shown.
             Without it, what `pairs` says.
-        checks: one row a task, such as `check_table` gives; all its columns are shown.
+        checks: one row a task, such as `check_table` gives; its columns are shown, but for empty
+            ones.
         tokenizers: fast tokenizers by the name that stands above their tokens.
         n: at most so many pairs of each task travel with the page; the first ones.
 
@@ -164,8 +165,8 @@ def microscope(
         raise InputError("a microscope needs at least one pair")
     shown = pairs.groupby("task").head(n).sort_values("task", kind="stable")
     about = _rows(pairs.drop_duplicates("task") if about is None else about, shown, "about")
-    checks = _rows(pd.DataFrame({"task": list(about)}) if checks is None else checks, shown,
-                   "checks")  # fmt: skip
+    checks = pd.DataFrame({"task": list(about)}) if checks is None else checks
+    checks = _rows(checks.dropna(axis=1, how="all"), shown, "checks")
     groups: dict[str, list[str]] = {}
     tasks = {}
     for task, some in shown.groupby("task", sort=True):

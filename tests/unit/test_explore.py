@@ -64,7 +64,7 @@ def test_tasks_come_by_phenomenon_with_their_facts_and_checks():
     )
     checks = pd.DataFrame(
         {"task": ["some_task", "other"], "phenomenon": ["agreement", "binding"]}
-        | {"pairs": [2, 1], "same_length": [0.5, float("nan")]}
+        | {"pairs": [2, 1], "same_length": [0.5, float("nan")], "split_overlap": [float("nan")] * 2}
     )
     _, data = parts(microscope(PAIRS, about, checks))
     assert data["groups"] == {"agreement": ["some_task"], "binding": ["other"]}
