@@ -16,7 +16,13 @@ _HOME = {
     "scoring": ["log_probabilities", "margins", "score", "text_loss", "verdicts"],
     "pretraining": ["pretrain", "read_corpus"],
     "ftgd": ["Config", "loss_gradient", "top_k", "tune", "tuned"],
-    "probing": ["gradient_space", "neutral_text", "neutral_texts", "predicted_transfer", "transfer_row"],
+    "probing": [
+        "gradient_space",
+        "neutral_text",
+        "neutral_texts",
+        "predicted_transfer",
+        "transfer_row",
+    ],
     "hypotheses": [
         "inflation",
         "lexical_diff",

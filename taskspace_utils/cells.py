@@ -11,14 +11,14 @@ import functools
 import json
 import os
 import time
-import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from taskspace_utils import store
+from taskspace_utils.jobs import Job
 
 METHODS = ("transfer", "gradient")
 
@@ -56,12 +56,16 @@ def loaded(source: Source):
     return load_model(source.model, source.revision, source.bos)
 
 
-def run_cell(cell: Cell, pairs: pd.DataFrame, texts: Texts, key: str) -> dict:
+def run_cell(cell: Cell, pairs: pd.DataFrame, texts: Texts, inputs: str) -> dict:
     """The result of a cell, from the store if it is there, else computed and stored.
+
+    Args:
+        inputs: a key that stands for pairs, texts, method and versions.
 
     Returns:
         Tables by name, as lists of rows; keyed by the model.
     """
+    key = store.key_of(asdict(cell) | {"source": _weights_key(cell.source), "inputs": inputs})
     path = store.store_path("cells", key[:2], f"{key}.json")
     if path.is_file():
         return json.loads(path.read_text())
@@ -104,32 +108,32 @@ def _margins_before(source: Source, key: str, pairs: pd.DataFrame):
     return _BEFORE[source, key]
 
 
-def run_cells(
-    cells: Iterable[Cell], pairs: pd.DataFrame, texts: Texts, workers: int | None = None
-) -> dict[str, pd.DataFrame]:
-    """All cells' tables, those of one name put together; progress on standard error."""
-    cells = list(cells)
-    weights = {c.source: _weights_key(c.source) for c in cells}
-    shared = {
-        "pairs": store.text_key(map(repr, pairs.itertuples(index=False))),
-        "method": store.method_version(),
-        **store.versions(),
-    }
-    texts_key = store.text_key(line for name in texts for line in (name, *texts[name], ""))
-    keys = [
-        store.key_of(
-            {**shared, **asdict(c), "source": weights[c.source], "bos": c.source.bos}
-            | {"texts": texts_key if c.kind == "transfer" else ""}
-        )
-        for c in cells
-    ]
-    found: dict[str, list] = {}
-    results = parallel(
-        run_cell,
-        [(c, pairs, texts, key) for c, key in zip(cells, keys, strict=True)],
-        "cell",
-        workers,
+def cell_jobs(
+    cells: Iterable[Cell], pairs: pd.DataFrame, texts: Texts, after: int | None = None
+) -> list[Job]:
+    """A job for each cell.
+
+    Args:
+        after: place of the job that makes the cells' model, where it isn't there yet.
+    """
+    inputs = store.key_of(
+        {
+            "pairs": store.text_key(map(repr, pairs.itertuples(index=False))),
+            "texts": store.text_key(line for n in texts for line in (n, *texts[n], "")),
+            "method": store.method_version(),
+            **store.versions(),
+        }
     )
+    tokens = pairs["good"].str.split().str.len().sum() * 2
+    own = tokens / max(1, pairs["task"].nunique())  # of one task
+    # passes over tokens: a gradient costs three, a tuning takes about twelve gradients
+    cost = {"accuracy": tokens, "gradient": 3 * tokens, "transfer": tokens / 2 + 18 * own}
+    return [Job(run_cell, (c, pairs, texts, inputs), cost[c.kind], after) for c in cells]
+
+
+def tables_of(results: Iterable[dict]) -> dict[str, pd.DataFrame]:
+    """The tables of many cells, those of one name put together."""
+    found: dict[str, list] = {}
     for tables in results:
         for name, rows in tables.items():
             found.setdefault(name, []).extend(rows)
@@ -139,40 +143,14 @@ def run_cells(
     }
 
 
+@functools.lru_cache(maxsize=8)
 def _weights_key(source: Source) -> str:
     folder = Path(source.model)
     if folder.is_dir():
         kinds = (".safetensors", ".json", ".txt", ".model")  # weights, configuration, tokenizer
         content = store.tree_hash(p for p in folder.iterdir() if p.suffix in kinds)
-        return f"{folder.resolve().name} {content}"  # a model's rows carry its name
-    return f"{source.model}@{source.revision}"
-
-
-def parallel(
-    function: Callable, arguments: list[tuple], what: str, workers: int | None = None
-) -> list:
-    """Results of a function over arguments, in their order; a process a core, one thread each.
-
-    An `InputError` of one ends all; what is finished is in the store.
-    """
-    from joblib import Parallel, delayed
-
-    workers = min(workers or os.cpu_count() or 1, max(1, len(arguments)))
-    began, found, said = time.monotonic(), [], 0.0
-    # A worker that held a large space is replaced by a fresh one; joblib warns of it as of a leak.
-    warnings.filterwarnings("ignore", message="A worker stopped while some jobs", module="joblib")
-    stream = Parallel(n_jobs=workers, return_as="generator", batch_size=1)(
-        delayed(function)(*a) for a in arguments
-    )
-    for number, result in enumerate(stream, start=1):
-        found.append(result)
-        seconds = time.monotonic() - began
-        if seconds - said > 10 or (number == len(arguments) and seconds > 2):
-            said = seconds
-            left = seconds / number * (len(arguments) - number)
-            said_of = f"  {what} {number} of {len(arguments)}"
-            store.say(f"{said_of}, {seconds:.0f} s, about {left:.0f} s left")
-    return found
+        return f"{folder.resolve().name} {content} {source.bos}"  # rows carry the model's name
+    return f"{source.model}@{source.revision} {source.bos}"
 
 
 def probing_cells(

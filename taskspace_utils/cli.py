@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
 from taskspace_utils import __version__, store
 from taskspace_utils.store import InputError, say

@@ -12,22 +12,22 @@ import os
 import platform
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 import pandas as pd
 import yaml
 
-from taskspace_utils import store
+from taskspace_utils import jobs, store
 from taskspace_utils.cells import (
     METHODS,
     Cell,
     Source,
     Texts,
+    cell_jobs,
     loaded,
-    parallel,
     probing_cells,
-    run_cells,
+    tables_of,
 )
 from taskspace_utils.store import InputError, Run
 
@@ -42,6 +42,8 @@ class Profile:
         language: "grammar" (ours) or "text" (`$TASKSPACES_DATA`: its corpus, and BLiMP).
         tasks: names of tasks; empty means all.
         pairs_per_task: half for training, half for evaluation.
+        lexicon: "shared" (both halves draw from all words) or "disjoint" (no content word stands in
+            both; the grammar only).
         sentences: of the grammar's corpus.
         steps: of pre-training.
         probe_at: steps at which gradient spaces are taken (accuracies: at every checkpoint).
@@ -54,6 +56,7 @@ class Profile:
     language: str
     tasks: tuple[str, ...]
     pairs_per_task: int
+    lexicon: str
     pair_seed: int
     sentences: int
     corpus_seed: int
@@ -118,6 +121,10 @@ def _check_profile(profile: Profile) -> None:
         raise InputError("scales and seeds must each name one at least")
     if profile.language not in ("grammar", "text"):
         raise InputError(f"language must be grammar or text, not {profile.language!r}")
+    if profile.lexicon not in ("shared", "disjoint"):
+        raise InputError(f"lexicon must be shared or disjoint, not {profile.lexicon!r}")
+    if profile.language == "text" and profile.lexicon == "disjoint":
+        raise InputError("real text has no lexicon to divide; lexicon must be shared")
     if profile.steps < 1 or profile.pairs_per_task < 4:
         raise InputError("steps must be at least 1, and pairs_per_task at least 4")
     for step in (*profile.probe_at, *profile.transfer_at):
@@ -138,6 +145,8 @@ def _check_profile(profile: Profile) -> None:
 
 
 # --------------------------------------------------------------------------- pairs, corpora, models
+
+OTHER_TEXT = "other constructions"  # neutral text of the grammar that no model is trained on
 
 
 def data_folder(*parts: str) -> Path | None:
@@ -170,8 +179,15 @@ def task_pairs(profile: Profile | str) -> pd.DataFrame:
             raise InputError(f"no task {', '.join(sorted(missing))} among the pairs")
         pairs = pairs[pairs["task"].isin(profile.tasks)] if profile.tasks else pairs
     else:
-        grammar = load_grammar()
-        pairs = grammar.pairs(profile.pairs_per_task, profile.pair_seed, profile.tasks or None)
+        grammar, half = load_grammar(), profile.pairs_per_task // 2
+        asked = {"train": (half, "first"), "eval": (profile.pairs_per_task - half, "second")}
+        if profile.lexicon == "shared":
+            asked = {"": (profile.pairs_per_task, "all")}
+        parts = [
+            grammar.pairs(n, profile.pair_seed, profile.tasks or None, lexicon).assign(split=split)
+            for split, (n, lexicon) in asked.items()
+        ]
+        pairs = pd.concat(parts, ignore_index=True)
     return split_pairs(pairs, profile.pairs_per_task, profile.pair_seed)
 
 
@@ -190,7 +206,9 @@ def corpus(profile: Profile | str):
     train = grammar.corpus(profile.sentences, profile.corpus_seed, exclude=shown)
     seen = shown | set(train)
     held_out = grammar.corpus(HELD_OUT_LINES, profile.corpus_seed + 1, exclude=seen)
-    return Corpus(train, {"held-out": held_out}, tuple(grammar.vocabulary()))
+    other = grammar.other_text(HELD_OUT_LINES, profile.corpus_seed, exclude=seen)
+    texts = {"held-out": held_out, OTHER_TEXT: other}
+    return Corpus(train, texts, tuple(grammar.vocabulary()))
 
 
 def training_folder(profile: Profile, scale: str, seed: int) -> Path:
@@ -228,7 +246,7 @@ def checkpoint(profile: Profile | str, scale: str, step: int, seed: int = 0):
     return load_model(folder)
 
 
-def _train(profile: Profile, scale: str, seed: int) -> Path:
+def _train(profile: Profile, scale: str, seed: int, planned: Path | None = None) -> Path:
     import torch
 
     from taskspace_utils.models import load_scale
@@ -236,6 +254,10 @@ def _train(profile: Profile, scale: str, seed: int) -> Path:
 
     torch.set_num_threads(1)
     folder = training_folder(profile, scale, seed)
+    if planned not in (None, folder):  # a worker process reads the data for itself
+        raise InputError(
+            "files of data/ or of the package changed during the sweep: start it again"
+        )
     extra = (*profile.probe_at, *profile.transfer_at)
     return pretrain(load_scale(scale), corpus(profile), profile.steps, seed, folder, extra)
 
@@ -244,23 +266,18 @@ def _train(profile: Profile, scale: str, seed: int) -> Path:
 
 
 def assemble(
-    out: Path, cells: list[Cell], pairs: pd.DataFrame, texts: Texts, about: dict,
-    training: pd.DataFrame | None = None, workers: int | None = None,
+    out: Path, tables: dict[str, pd.DataFrame], pairs: pd.DataFrame, tunings: Iterable[dict],
+    about: dict, began: float,
 ) -> Run:  # fmt: skip
-    """Run cells and write the run folder: tables, then the manifest."""
+    """Write a run folder: the cells' tables, what is known of the pairs alone, the manifest."""
     from taskspace_utils.checks import bag_accuracy
     from taskspace_utils.hypotheses import lexical_diff
 
-    began = time.monotonic()
-    tables = run_cells(cells, pairs, texts, workers)
     if "tasks" in tables:
         bags = {task: bag_accuracy(some) for task, some in pairs.groupby("task")}
         tables["tasks"]["bag_accuracy"] = tables["tasks"]["task"].map(bags)
-    tunings = {c.tuning for c in cells if c.tuning}
-    if tunings:
+    if "transfer" in tables:
         tables["configs"] = _configs(tunings, about)
-    if training is not None:
-        tables["training"] = training
     tables["lexical"] = lexical_diff(pairs)
     manifest = {
         **about,
@@ -276,11 +293,11 @@ def assemble(
     return store.write_run(out, tables, manifest)
 
 
-def _configs(tunings: set[tuple], about: dict) -> pd.DataFrame:
+def _configs(tunings: Iterable[dict], about: dict) -> pd.DataFrame:
     from taskspace_utils.ftgd import Config
 
     rows = []
-    for config in (Config(**dict(t)) for t in sorted(tunings)):
+    for config in (Config(**tuning) for tuning in tunings):
         rows.append(
             {
                 "tuning": config.id,
@@ -304,25 +321,25 @@ def sweep(profile: Profile | str, out: str | Path | None = None, workers: int | 
         out: the run folder; in the store by default.
     """
     profile = load_profile(profile) if isinstance(profile, str) else profile
-    key = _sweep_key(profile)
+    key, began = _sweep_key(profile), time.monotonic()
     folder = Path(out) if out else store.store_path("runs", f"{profile.name}-{key}")
     if (folder / "manifest.json").is_file() and Run(folder).manifest.get("key") == key:
         return Run(folder)
     store.new_folder(folder, "manifest.json")  # refuse a wrong folder before hours of work
+    pairs, texts = task_pairs(profile), corpus(profile).neutral()
     models = [(scale, seed) for scale in reversed(profile.scales) for seed in profile.seeds]
-    store.say(f"profile {profile.name}: training {len(models)} models")
-    corpus(profile)
-    folders = parallel(_train, [(profile, *model) for model in models], "model", workers)
-    cells = []
-    steps_of = {"transfer": profile.transfer_at, "gradient": profile.probe_at}
-    for path in folders:
-        for step in _steps(profile):
-            source = Source(str(path / _step_name(step)))
-            methods = [m for m, at in steps_of.items() if step in at]
-            tasks = task_pairs(profile)["task"].unique()
-            cells += probing_cells(source, tasks, profile.tunings, methods)
-    cells.sort(key=lambda c: c.kind == "accuracy")  # the longest first: no core waits at the end
-    store.say(f"profile {profile.name}: probing, {len(cells)} cells")
+    folders = [training_folder(profile, *model) for model in models]
+    work = [
+        jobs.Job(_train, (profile, *model, folder), _training_cost(profile, model[0]))
+        for model, folder in zip(models, folders, strict=True)
+    ]
+    for place, path in enumerate(folders):
+        for job in cell_jobs(_cells_of(profile, path), pairs, texts, after=place):
+            cost = job.cost * _size(models[place][0])
+            work.append(replace(job, cost=cost))
+    say = f"profile {profile.name}: training {len(models)} models, probing them in"
+    store.say(f"{say} {len(work) - len(models)} cells")
+    results = jobs.run(work, workers)
     logs = [
         store.model_columns(
             log.drop(columns="step"), f"{scale}-seed{seed}", scale, seed, log["step"]
@@ -330,18 +347,41 @@ def sweep(profile: Profile | str, out: str | Path | None = None, workers: int | 
         for (scale, seed), path in zip(models, folders, strict=True)
         for log in [store.read_table(path / "training.csv")]
     ]
+    tables = tables_of(results[len(models) :]) | {"training": pd.concat(logs)}
     about = {"key": key, "profile": profile.name, "pair_seed": profile.pair_seed} | {
         "parameters": {k: v for k, v in vars(profile).items() if k != "chapters"},
         "bos": "bos",
     }
-    texts = corpus(profile).neutral()
-    return assemble(folder, cells, task_pairs(profile), texts, about, pd.concat(logs), workers)
+    return assemble(folder, tables, pairs, profile.tunings, about, began)
 
 
-def _step_name(step: int) -> str:
+def _cells_of(profile: Profile, folder: Path) -> list[Cell]:
+    """All cells of a training's checkpoints, the longest first: no core waits at the end."""
     from taskspace_utils.pretraining import checkpoint_name
 
-    return checkpoint_name(step)
+    tasks, found = task_pairs(profile)["task"].unique(), []
+    steps_of = {"transfer": profile.transfer_at, "gradient": profile.probe_at}
+    for step in _steps(profile):
+        methods = [method for method, at in steps_of.items() if step in at]
+        source = Source(str(folder / checkpoint_name(step)))
+        found += probing_cells(source, tasks, profile.tunings, methods)
+    return sorted(found, key=lambda cell: ("gradient", "transfer", "accuracy").index(cell.kind))
+
+
+def _size(scale: str) -> int:
+    """About how many parameters work on a token, for estimates of time."""
+    from taskspace_utils.models import load_scale
+
+    row = load_scale(scale)
+    return 12 * row.layers * row.width**2 + row.width * min(row.vocabulary, 500)
+
+
+def _training_cost(profile: Profile, scale: str) -> float:
+    from taskspace_utils.models import load_scale
+
+    row = load_scale(scale)
+    tokens = row.batch * (10 if row.tokenizer == "word" else row.context)  # a step
+    return 3.0 * _size(scale) * tokens * profile.steps
 
 
 def _steps(profile: Profile) -> list[int]:
@@ -382,7 +422,9 @@ def probe(
     store.new_folder(out, "manifest.json")
     lm = loaded(source)
     about = {"model": lm.name, "weights": lm.weights, "bos": lm.bos} | (about or {"pair_seed": 0})
-    cells = probing_cells(source, pairs["task"].unique(), list(tunings), list(methods))
+    tunings, began = list(tunings), time.monotonic()
+    cells = probing_cells(source, pairs["task"].unique(), tunings, list(methods))
     cells.sort(key=lambda c: c.kind == "accuracy")
     store.say(f"probing {lm.name}: {pairs['task'].nunique()} tasks, {len(cells)} cells")
-    return assemble(Path(out), cells, pairs, texts or {}, about, workers=workers)
+    tables = tables_of(jobs.run(cell_jobs(cells, pairs, texts or {}), workers))
+    return assemble(Path(out), tables, pairs, tunings, about, began)

@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from taskspace_utils import figures
+from taskspace_utils.runs import OTHER_TEXT
 from taskspace_utils.store import Run
 
 
@@ -16,11 +17,13 @@ def load(run: Run, accuracy: pd.DataFrame | None = None) -> pd.DataFrame:
         accuracy: of more checkpoints than the run has, in the columns of its table.
 
     Returns:
-        columns scale, seed, step, tokens, loss (nats a token, mean over held-out texts),
-        accuracy (mean over tasks).
+        columns scale, seed, step, tokens, loss (nats a token, mean over held-out texts of the kind
+        that was trained on), accuracy (mean over tasks).
     """
     keys = ["scale", "seed", "step"]
-    training = run.table("training").groupby(keys, sort=False)[["tokens", "loss"]].mean()
+    training = run.table("training")
+    training = training[training["text"] != OTHER_TEXT]
+    training = training.groupby(keys, sort=False)[["tokens", "loss"]].mean()
     accuracy = run.table("accuracy") if accuracy is None else accuracy
     means = accuracy.groupby(keys)["accuracy"].mean()
     together = training.join(means, how="inner").reset_index()

@@ -16,6 +16,7 @@ from taskspace_utils.store import METHOD_ROOMS
 PACKAGE = Path(taskspace_utils.__file__).parent
 ORDER = [
     "store",
+    "jobs",
     *METHOD_ROOMS,
     "cells",
     "runs",
@@ -78,8 +79,8 @@ def test_the_reader_of_imports_sees_them_all(tmp_path, monkeypatch):
     assert imported(path) == rooms
 
 
-def test_the_method_rooms_are_those_between_store_and_cells():
-    assert ORDER[1 : ORDER.index("cells")] == METHOD_ROOMS
+def test_the_method_rooms_are_those_between_jobs_and_cells():
+    assert ORDER[2 : ORDER.index("cells")] == METHOD_ROOMS
 
 
 def test_the_public_names_are_there_and_load_when_used():

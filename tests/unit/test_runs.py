@@ -74,6 +74,8 @@ def test_unknown_profiles_are_named_with_those_there_are():
         ({"steps": True}, r"steps must be a whole number"),
         ({"steps": 0}, r"steps must be at least 1"),
         ({"pairs_per_task": 2}, r"pairs_per_task at least 4"),
+        ({"lexicon": "none"}, r"lexicon must be shared or disjoint, not 'none'"),
+        ({"language": "text", "lexicon": "disjoint"}, r"real text has no lexicon to divide"),
         ({"language": "latin"}, r"language must be grammar or text, not 'latin'"),
         ({"probe_at": [0, 61]}, r"step 61 is outside the training of 60"),
         ({"transfer_at": 60}, r"transfer_at must be a list"),
@@ -124,13 +126,27 @@ def test_no_pair_is_in_the_corpus(profile):
     assert pairs.groupby(["task", "split"]).size().unique().tolist() == [4]
 
 
+def test_disjoint_lexicons_share_no_content_word(profile):
+    pairs = runs.task_pairs(replace(profile, name="disjoint", lexicon="disjoint"))
+    assert pairs.groupby(["task", "split"]).size().unique().tolist() == [4]
+    words = {
+        split: {w for s in (*some["good"], *some["bad"]) for w in s.split()}
+        for split, some in pairs.groupby("split")
+    }
+    shared = words["train"] & words["eval"]
+    assert shared <= {"the", ".", "herself", "himself", "themselves"}  # rules need these
+    assert len(words["train"]) > 2 * len(shared)
+
+
 def test_a_sweep_holds_every_cell_of_its_grid(profile, swept):
     transfer = swept.table("transfer")
     assert len(transfer) == len(profile.tunings) * len(TASKS) ** 2
     gradient = swept.table("gradient")
     assert gradient.groupby("step").size().to_dict() == {0: 4, 6: 4}
     assert swept.table("accuracy").groupby("step").size().to_dict() == {0: 2, 6: 2}
-    assert swept.table("training")["step"].tolist() == [0, 6]
+    assert swept.table("training")["step"].tolist() == [0, 0, 6, 6]
+    harm = swept.table("harm").groupby("text").size().to_dict()
+    assert harm == dict.fromkeys(("held-out", runs.OTHER_TEXT), len(profile.tunings) * len(TASKS))
     assert set(swept.table("configs")["tuning"]) == set(transfer["tuning"])
     assert swept.manifest["tasks"] == sorted(TASKS)
     assert swept.manifest["method"] == store.method_version()
@@ -150,7 +166,8 @@ def test_the_numbers_of_a_sweep_are_those_of_its_checkpoint(profile, swept):
         before = swept.table("transfer").query("target == @task")["margin_before"]
         np.testing.assert_allclose(before, margin[held.to_numpy()].mean(), atol=1e-4)
     loss = scoring.text_loss(lm.model, lm.encode(runs.corpus(profile).held_out["held-out"]))
-    assert swept.table("training")["loss"].iloc[-1] == pytest.approx(loss, abs=1e-4)
+    log = swept.table("training").query("text == 'held-out'")
+    assert log["loss"].iloc[-1] == pytest.approx(loss, abs=1e-4)
     space = spaces.square(swept.table("gradient").query("step == 6"), "cosine")
     np.testing.assert_allclose(space, space.T)
 
