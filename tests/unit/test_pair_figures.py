@@ -1,0 +1,65 @@
+"""The figures of the chapters on pairs: their tables say what they claim, and each is drawn."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from taskspace_utils.figures import bag_accuracy, blimp_accuracy
+from taskspace_utils.store import Run, data_path, read_table, write_atomic, write_table
+
+
+@pytest.fixture(autouse=True)
+def _close():
+    yield
+    plt.close("all")
+
+
+def test_published_accuracies_are_means_over_the_tasks_of_a_phenomenon():
+    table = blimp_accuracy.load()
+    assert table.groupby("who")["tasks"].sum().to_dict() == dict.fromkeys(
+        blimp_accuracy.PUBLISHED.values(), 67
+    )
+    raw = read_table(data_path("published", "blimp_models.csv")).set_index("task")
+    own = ["anaphor_gender_agreement", "anaphor_number_agreement"]
+    row = table.query("phenomenon == 'anaphor_agreement' and who == 'people'")
+    assert row["accuracy"].item() == pytest.approx(raw.loc[own, "human"].mean())
+
+
+def test_a_run_is_compared_on_its_own_tasks_and_stands_on_top(tmp_path):
+    rows = [("adjunct_island", 0.9), ("wh_island", 0.7), ("principle_A_c_command", 0.5)]
+    accuracy = pd.DataFrame(rows, columns=["task", "accuracy"]).assign(scale="8M", step=10)
+    write_atomic(tmp_path / "manifest.json", "{}")
+    write_table(tmp_path / "accuracy.csv", accuracy, ["task"])
+    table = blimp_accuracy.load(Run(tmp_path), scale="8M", step=10)
+    tasks = table.drop_duplicates("phenomenon").set_index("phenomenon")["tasks"]
+    assert tasks.to_dict() == {"binding": 1, "island_effects": 2}
+    own = table[table["who"] == "this run"].set_index("phenomenon")["accuracy"]
+    assert own["island_effects"] == pytest.approx(0.8)
+    (ax,) = blimp_accuracy.plot(table).axes
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["binding", "island effects"]
+
+
+def test_published_results_alone_are_sorted_by_gpt2():
+    table = blimp_accuracy.load()
+    (ax,) = blimp_accuracy.plot(table).axes
+    gpt2 = table[table["who"] == "GPT-2"].sort_values("accuracy")["phenomenon"]
+    shown = [label.get_text() for label in ax.get_yticklabels()]
+    assert shown == [name.replace("_", " ") for name in gpt2]
+    assert len(ax.collections) == len(blimp_accuracy.PUBLISHED) + 1  # and the rows' lines
+
+
+def test_tasks_without_a_bag_accuracy_have_no_mark():
+    checks = pd.DataFrame(
+        {"task": ["a", "b", "c"], "phenomenon": ["p", "p", "q"], "pairs": [20, 4, 20]}
+        | {"bag_accuracy": [0.5, np.nan, 1.0], "frequency": [np.nan, 0.0, 0.0]}
+    )
+    table = bag_accuracy.load({"ours": checks, "theirs": checks.head(1)})
+    assert table[["panel", "task"]].to_numpy().tolist() == [
+        ["ours", "a"], ["ours", "c"], ["theirs", "a"]
+    ]  # fmt: skip
+    top, bottom = bag_accuracy.plot(table).axes
+    assert [label.get_text() for label in top.get_yticklabels()] == ["q", "p"]
+    assert [label.get_text() for label in bottom.get_yticklabels()] == ["p"]
