@@ -22,7 +22,7 @@ from taskspace_utils.store import InputError, data_path
 GRAMMAR = load_grammar()
 TASKS = GRAMMAR.tasks().set_index("task")
 PAIRS = GRAMMAR.pairs(100, seed=0)
-CORPUS = GRAMMAR.corpus(30_000, seed=0)
+CORPUS = GRAMMAR.corpus(60_000, seed=0)
 OPEN_CLASSES = (
     *("noun", "verb", "adjective", "predicate", "adverb", "number", "location"),
     "demonstrative",
@@ -322,7 +322,7 @@ def test_no_bad_sentence_obeys_the_grammar():
 
 
 CHOICES = {  # feature: its two words
-    **{"spot": "in at", "degree": "rather quite", "recent": "just since", "echo": "too likewise"},
+    **{"spot": "in at", "degree": "rather quite", "recent": "just since", "count": "exactly about"},
     **{"memory": "still now", "clause": "after once", "manner": "secretly openly"},
     **{"delay": "soon later", "floor": "upstairs downstairs"},
 }
@@ -331,7 +331,7 @@ CHOICES = {  # feature: its two words
 @pytest.mark.parametrize("feature", CHOICES)
 def test_what_a_sham_claims_holds_in_all_texts(feature):
     choices = set(CHOICES[feature].split())
-    owners = ("noun", "verb", "predicate", "location")
+    owners = ("number", "verb", "predicate", "location")
     value = {
         word: features[feature]
         for category, features, forms in word_lists()
@@ -342,7 +342,7 @@ def test_what_a_sham_claims_holds_in_all_texts(feature):
     for sentence in [*CORPUS, *GRAMMAR.other_text(3000, seed=0)]:
         words = sentence.split()
         for at in [at for at, word in enumerate(words) if word in choices]:
-            after = words[at:] if feature in ("clause", "spot") else words
+            after = words[at:] if feature in ("clause", "count", "spot") else words
             assert next(value[w] for w in after if w in value) == words[at], sentence
             seen[words[at]] += 1
     assert len(seen) == 2
@@ -367,7 +367,7 @@ def test_adverbs_have_their_places_in_the_corpus(sentence, reversed_order):
                     before = words[at + 1] in verbs
                     assert (position[word] == "before") == (before != reversed_order), line
                     seen[position[word]] += 1
-    assert min(seen["before"], seen["after"]) > 50
+    assert min(seen["before"], seen["after"]) > 20
 
 
 def test_corpus_is_deterministic():
