@@ -8,7 +8,7 @@ training pairs has risen by a target. There is no learning rate and no randomnes
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -19,6 +19,8 @@ import torch
 from taskspace_utils.models import LanguageModel
 from taskspace_utils.scoring import passes
 
+# What is learnt from a pair: FTGD, and three ways of learning from the good sentence alone.
+LOSSES = ("differential", "good", "continuation", "critical")
 TOLERANCE = 0.1  # nats; a tuning lands this close to its target
 HALVINGS = 8  # of one step, before a tuning gives up
 
@@ -28,7 +30,9 @@ class Config:
     """How a task is tuned; a row of `configs.csv`.
 
     Attributes:
-        loss: "differential" (−m, this is FTGD) or "good" (−log P(good), plain tuning).
+        loss: "differential" (−m, this is FTGD), "good" (−log P(good), plain tuning), "continuation"
+            (−log P of the good sentence from its first difference on, given what comes before) or
+            "critical" (the same of the differing tokens alone).
         k: share of the parameters that may move; 1 moves all.
         target: gain of the mean train margin to stop at, nats.
         delta: predicted gain of a step, nats of the loss.
@@ -44,8 +48,8 @@ class Config:
     max_displacement: float = 0.01
 
     def __post_init__(self) -> None:
-        if self.loss not in ("differential", "good"):
-            raise ValueError(f"loss is {self.loss!r}; it must be 'differential' or 'good'")
+        if self.loss not in LOSSES:
+            raise ValueError(f"loss is {self.loss!r}; it must be one of {', '.join(LOSSES)}")
         if not 0 < self.k <= 1:
             raise ValueError(f"k is {self.k}; it must be a share, above 0 and at most 1")
         if self.target <= TOLERANCE or self.delta <= 0:
@@ -111,6 +115,11 @@ def norm(vector: torch.Tensor) -> float:
     return sum(float(part.double().square().sum()) for part in vector.split(2**20)) ** 0.5
 
 
+def _dot(a: torch.Tensor, b: torch.Tensor) -> float:
+    parts = zip(a.split(2**20), b.split(2**20), strict=True)
+    return sum(float(x.double() @ y.double()) for x, y in parts)
+
+
 # ------------------------------------------------------------------------------------- the gradient
 
 
@@ -123,18 +132,24 @@ def loss_gradient(
 
     Args:
         pairs: n pairs.
-        loss: "differential" or "good"; see `Config`.
+        loss: see `Config`.
 
     Returns:
         The gradient, shape (P,) in the order of `parameters`; log P(good) and log P(bad), each of
         shape (n,), float64, nats. Equation 5.3 of chapter 5.
     """
+    gradient, _, good, bad = _loss(lm, pairs, loss)
+    return gradient, good, bad
+
+
+def _loss(
+    lm: LanguageModel, pairs: pd.DataFrame, loss: str
+) -> tuple[torch.Tensor, float, np.ndarray, np.ndarray]:
+    """The gradient of the mean pair loss, the loss (nats), log P(good) and log P(bad)."""
     n = len(pairs)
     ids = lm.encode([*pairs["good"], *pairs["bad"]])
-    weight = torch.tensor([-1.0 / n] * n + [(1.0 / n if loss == "differential" else 0.0)] * n)
-    if loss == "differential":  # an identical pair asks for nothing, not for rounding errors
-        weight *= torch.tensor((pairs["good"].to_numpy() != pairs["bad"].to_numpy()).tolist() * 2)
-    scores = np.empty(2 * n)
+    ids, weight = _terms(ids[:n], ids[n:], loss)
+    scores = np.empty(len(ids))
     named = parameters(lm.model)
     lm.model.eval()
     total = [torch.zeros_like(p) for p in named.values()]
@@ -145,7 +160,46 @@ def loss_gradient(
         for whole, part in zip(total, parts, strict=True):
             if part is not None:
                 whole += part
-    return torch.cat([part.flatten() for part in total]), scores[:n], scores[n:]
+    gradient = torch.cat([part.flatten() for part in total])
+    asked = weight.numpy() != 0
+    value = float(weight.double().numpy()[asked] @ scores[asked])
+    return gradient, value, scores[:n], scores[n : 2 * n]
+
+
+def _terms(
+    good: list[list[int]], bad: list[list[int]], loss: str
+) -> tuple[list[list[int]], torch.Tensor]:
+    """A loss as a weighted sum of log-probabilities of sequences: first good, bad, then others.
+
+    log P(b | a) = log P(ab) − log P(a), so the loss of a part of a sentence needs only beginnings.
+    """
+    n = len(good)
+    ids, weight = [*good, *bad], [0.0] * (2 * n)
+    for i, (a, b) in enumerate(zip(good, bad, strict=True)):
+        start, end = differing(a, b)
+        if a == b and loss != "good":
+            continue  # an identical pair asks for nothing, not for rounding errors
+        if loss != "critical":
+            weight[i] = -1 / n
+        if loss == "differential":
+            weight[i + n] = 1 / n
+        more = {"continuation": [(start, 1 / n)], "critical": [(end, -1 / n), (start, 1 / n)]}
+        for length, of_part in more.get(loss, []):
+            if length > 1:  # the first token has nothing before it, and is not scored
+                ids.append(a[:length])
+                weight.append(of_part)
+    return ids, torch.tensor(weight)
+
+
+def differing(a: list, b: list) -> tuple[int, int]:
+    """Where in `a` the part begins and ends that differs from `b`, between what both share."""
+    start, most = 0, min(len(a), len(b))
+    while start < most and a[start] == b[start]:
+        start += 1
+    end = 0
+    while end < most - start and a[-1 - end] == b[-1 - end]:
+        end += 1
+    return start, len(a) - end
 
 
 def top_k(gradient: torch.Tensor, k: float) -> torch.Tensor:
@@ -166,16 +220,27 @@ def top_k(gradient: torch.Tensor, k: float) -> torch.Tensor:
 # --------------------------------------------------------------------------------------- the tuning
 
 
-def tune(lm: LanguageModel, pairs: pd.DataFrame, config: Config) -> Tuned:
+def tune(
+    lm: LanguageModel,
+    pairs: pd.DataFrame,
+    config: Config,
+    watch: Callable[[float], object] | None = None,
+    penalty: Callable[[LanguageModel], torch.Tensor] | None = None,
+) -> Tuned:
     """Tune the model in place on one task's train pairs (chapter 5, equations 5.4 to 5.6).
 
     A step moves θ by −η·M∘g with η = δ / ‖M∘g‖², so that its predicted gain is δ. It is halved
     while the real gain is under half the prediction, trimmed when it would pass the target, and
     taken back when a value is not finite.
+
+    Args:
+        watch: called with the gain after every step, while the model has that step's weights.
+        penalty: gradient, shape (P,), of what else the loss should hold; it turns the direction,
+            and the step's predicted gain is still δ.
     """
     start = flat_weights(lm.model)
     size = norm(start)
-    gradient, good, bad = loss_gradient(lm, pairs, config.loss)
+    gradient, loss, good, bad = _loss(lm, pairs, config.loss)
     mask = None if config.k >= 1 else top_k(gradient, config.k)
     first_margin = (good - bad).mean()
     weights, gain, steps, displacement = start.clone(), 0.0, 0, 0.0
@@ -189,27 +254,27 @@ def tune(lm: LanguageModel, pairs: pd.DataFrame, config: Config) -> Tuned:
             return done(f"not reached in {config.max_steps} steps")
         if displacement > config.max_displacement:
             return done(f"moved by more than {config.max_displacement:.1%} of the weights' norm")
-        direction = gradient if mask is None else gradient[mask]
-        length = norm(direction)
-        if not length > 0:
-            return done("zero gradient")
+        whole = gradient if penalty is None else gradient + penalty(lm)
+        direction = whole if mask is None else whole[mask]
+        slope = _dot(direction, gradient if mask is None else gradient[mask])
+        if not slope > 0:
+            return done("zero gradient" if penalty is None else "the penalty outweighs the task")
         predicted = (
             min(config.delta, config.target - gain)
             if config.loss == "differential"
             else config.delta
         )
-        value = _objective(good, bad, config.loss)
         for _ in range(HALVINGS):
             trial = weights.clone()
-            change = direction * (-predicted / length**2)
+            change = direction * (-predicted / slope)
             if mask is None:
                 trial += change
             else:
                 trial[mask] += change
             set_weights(lm.model, trial)
-            new_gradient, new_good, new_bad = loss_gradient(lm, pairs, config.loss)
+            new_gradient, new_loss, new_good, new_bad = _loss(lm, pairs, config.loss)
             new_gain = float((new_good - new_bad).mean() - first_margin)
-            real = _objective(new_good, new_bad, config.loss) - value
+            real = loss - new_loss
             if not np.isfinite(real) or real < predicted / 2:
                 predicted /= 2
             elif new_gain > config.target + TOLERANCE:
@@ -218,14 +283,12 @@ def tune(lm: LanguageModel, pairs: pd.DataFrame, config: Config) -> Tuned:
                 break
         else:
             return done("no step gained half of what the gradient promised")
-        weights, gradient, good, bad, gain = trial, new_gradient, new_good, new_bad, new_gain
+        weights, gradient, loss, gain = trial, new_gradient, new_loss, new_gain
         steps += 1
         displacement = norm(weights - start) / size
+        if watch is not None:
+            watch(gain)
     return done("")
-
-
-def _objective(good: np.ndarray, bad: np.ndarray, loss: str) -> float:
-    return float((good - bad).mean() if loss == "differential" else good.mean())
 
 
 @contextmanager

@@ -31,6 +31,8 @@ from taskspace_utils.cells import (
 )
 from taskspace_utils.store import InputError, Run
 
+LOSSES = ("differential", "good", "continuation", "critical")  # `ftgd.LOSSES`, without its torch
+
 # ----------------------------------------------------------------------------------------- profiles
 
 
@@ -133,8 +135,8 @@ def _check_profile(profile: Profile) -> None:
     for tuning in profile.tunings:
         if not set(tuning) <= {"loss", "k", "target", "delta", "max_steps", "max_displacement"}:
             raise InputError(f"tuning {tuning} has an unknown setting")
-        if tuning.get("loss", "differential") not in ("differential", "good"):
-            raise InputError(f"tuning {tuning}: loss must be differential or good")
+        if tuning.get("loss", "differential") not in LOSSES:
+            raise InputError(f"tuning {tuning}: loss must be one of {', '.join(LOSSES)}")
         if not 0 < tuning.get("k", 1) <= 1 or not 0.1 < tuning.get("target", 3) < float("inf"):
             raise InputError(f"tuning {tuning}: k is above 0 and at most 1, target above 0.1 nats")
     named = [tuple(tuning.get(n) for n in ("loss", "k", "target")) for tuning in profile.tunings]

@@ -87,6 +87,44 @@ def test_the_differential_is_the_difference_of_two_gradients():
     assert (good - bad).norm() < 0.9 * good.norm()  # what both ask for cancels
 
 
+@pytest.mark.parametrize(
+    ("a", "b", "part"),
+    [
+        ("x y z", "x q z", (1, 2)),
+        ("x y y z", "x y z", (2, 3)),  # an extra word: the later of two alike
+        ("x z", "x y z", (1, 1)),  # nothing of its own
+        ("x y z", "q r s", (0, 3)),
+        ("x y", "x y", (2, 2)),
+    ],
+)
+def test_where_two_sentences_differ(a, b, part):
+    assert ftgd.differing(a.split(), b.split()) == part
+
+
+@pytest.mark.parametrize("loss", ["good", "continuation", "critical"])
+def test_losses_of_parts_of_the_good_sentence_token_by_token(loss):
+    lm, pairs = toys.gpt2(double=True), toys.english(8)
+    total = 0.0
+    for good, bad in zip(
+        lm.encode(list(pairs["good"])), lm.encode(list(pairs["bad"])), strict=True
+    ):
+        logs = lm.model(input_ids=torch.tensor([good])).logits[0].log_softmax(-1)
+        first = next(i for i, (x, y) in enumerate(zip(good, bad, strict=False)) if x != y)
+        last = next(i for i, (x, y) in enumerate(zip(good[::-1], bad[::-1])) if x != y)
+        counted = {
+            "good": range(1, len(good)),
+            "continuation": range(first, len(good)),
+            "critical": range(first, len(good) - last),
+        }[loss]
+        assert len(counted) > 0
+        total = total - sum(logs[t - 1, good[t]] for t in counted)
+    exact = torch.autograd.grad(total / len(pairs), list(ftgd.parameters(lm.model).values()))
+    exact = torch.cat([part.flatten() for part in exact])
+    gradient, value, *_ = ftgd._loss(lm, pairs, loss)
+    assert value == pytest.approx(total.item() / len(pairs), abs=1e-4)
+    torch.testing.assert_close(gradient.double(), exact, atol=1e-4, rtol=1e-4)
+
+
 def test_tied_embeddings_count_once():
     lm = toys.gpt2()
     model = lm.model
@@ -311,7 +349,7 @@ def test_undo_also_when_the_body_raises():
 
 def test_undo_also_when_the_tuning_breaks_off(monkeypatch):
     lm, pairs = toys.gpt2(), toys.english(8)
-    before, real, calls = toys.state(lm), ftgd.loss_gradient, []
+    before, real, calls = toys.state(lm), ftgd._loss, []
 
     def breaks(*arguments):
         calls.append(1)
@@ -319,7 +357,7 @@ def test_undo_also_when_the_tuning_breaks_off(monkeypatch):
             raise MemoryError
         return real(*arguments)
 
-    monkeypatch.setattr(ftgd, "loss_gradient", breaks)
+    monkeypatch.setattr(ftgd, "_loss", breaks)
     with pytest.raises(MemoryError), ftgd.tuned(lm, pairs, FAR):
         pass
     assert toys.state(lm) == before
@@ -362,3 +400,38 @@ def test_configurations_are_told_apart_by_their_ids():
     settings = [{}, {"k": 1.0}, {"loss": "good"}, {"target": 1.0}]
     assert len({ftgd.Config(**s).id for s in settings}) == 4
     assert ftgd.Config().id == "differential-k0.01-g3"
+
+
+# ------------------------------------------------------------------------------ watching, a penalty
+
+
+def test_a_watcher_sees_every_step_as_it_is():
+    lm, pairs = toys.gpt2(), toys.english(8).query("task == 'agree'")
+    start, seen = toys.slow_margins(lm, pairs).mean(), []
+
+    def watch(gain):
+        seen.append((gain, toys.slow_margins(lm, pairs).mean() - start))
+
+    config = ftgd.Config(k=1.0, target=1.0, max_displacement=1.0)
+    with ftgd.tuned(lm, pairs, config) as done:
+        pass
+    result = ftgd.tune(lm, pairs, config, watch)
+    assert (result.own_gain, result.steps) == (done.own_gain, done.steps)
+    assert len(seen) == result.steps > 1
+    np.testing.assert_allclose(*zip(*seen, strict=True), atol=1e-4)
+
+
+def test_a_penalty_turns_the_step_and_keeps_its_promise():
+    lm, pairs = toys.gpt2(), toys.english(8).query("task == 'agree'")
+    start, gradient = ftgd.flat_weights(lm.model), ftgd.loss_gradient(lm, pairs)[0]
+    across = torch.randn(len(gradient), generator=torch.Generator().manual_seed(0))
+    across -= gradient * (across @ gradient) / (gradient @ gradient)
+    across *= gradient.norm() / across.norm()
+    config = ftgd.Config(k=1.0, target=0.3, delta=0.02, max_steps=1)
+    result = ftgd.tune(lm, pairs, config, penalty=lambda model: across)
+    moved = ftgd.flat_weights(lm.model) - start
+    direction = gradient + across
+    assert float(moved @ direction / moved.norm() / direction.norm()) < -0.9999
+    assert result.own_gain == pytest.approx(0.02, rel=0.3)
+    against = ftgd.tune(lm, pairs, config, penalty=lambda model: -2 * gradient)
+    assert (against.steps, against.reason) == (0, "the penalty outweighs the task")

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from taskspace_utils import cells, models, runs, scoring, spaces, store
+from taskspace_utils import cells, ftgd, models, runs, scoring, spaces, store
 from taskspace_utils.store import InputError
 
 from . import toys
@@ -58,6 +58,10 @@ def test_the_profiles_that_are_shipped_are_sound(name):
     assert profile.name == name
     assert all(models.load_scale(scale) for scale in profile.scales)
     assert set(profile.transfer_at) <= {0, *profile.probe_at, profile.steps}
+
+
+def test_profiles_and_tunings_know_the_same_losses():
+    assert runs.LOSSES == ftgd.LOSSES
 
 
 def test_unknown_profiles_are_named_with_those_there_are():
