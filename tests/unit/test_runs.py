@@ -52,7 +52,7 @@ def tables(run: store.Run) -> dict[str, bytes]:
 # ----------------------------------------------------------------------------------------- profiles
 
 
-@pytest.mark.parametrize("name", ["smoke", "laptop", "paper"])
+@pytest.mark.parametrize("name", ["smoke", "laptop", "learnable", "blimp", "paper"])
 def test_the_profiles_that_are_shipped_are_sound(name):
     profile = runs.load_profile(name)
     assert profile.name == name
