@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 from taskspace_utils import __version__, store
 from taskspace_utils.store import InputError, say
@@ -166,6 +167,8 @@ def _generate(options) -> None:
     from taskspace_utils.grammar import load_grammar
     from taskspace_utils.pairs import write_pairs
 
+    if options.corpus and Path(options.corpus).resolve() == Path(options.out).resolve():
+        raise InputError(f"--corpus: {options.corpus} is the file of pairs; name another")
     grammar = load_grammar()
     pairs = grammar.pairs(options.pairs_per_task, options.seed, options.tasks)
     lines = None

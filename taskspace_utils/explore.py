@@ -159,9 +159,9 @@ def microscope(
         n: at most so many pairs of each task travel with the page; the first ones.
 
     Raises:
-        InputError: `pairs` is empty, or `about` or `checks` lacks one of its tasks.
+        InputError: `pairs` is empty, `n` is below 1, or `about` or `checks` lacks one of its tasks.
     """
-    if pairs.empty:
+    if pairs.empty or n < 1:
         raise InputError("a microscope needs at least one pair")
     shown = pairs.groupby("task").head(n).sort_values("task", kind="stable")
     about = _rows(pairs.drop_duplicates("task") if about is None else about, shown, "about")
@@ -170,7 +170,7 @@ def microscope(
     groups: dict[str, list[str]] = {}
     tasks = {}
     for task, some in shown.groupby("task", sort=True):
-        groups.setdefault(some["phenomenon"].iloc[0].replace("_", " "), []).append(task)
+        groups.setdefault(str(some["phenomenon"].iloc[0]).replace("_", " "), []).append(task)
         tasks[task] = {
             "about": [fact for fact in map(_fact, FACTS, map(about[task].get, FACTS)) if fact[1]],
             "checks": [_fact(k, v) for k, v in checks[task].items() if k not in KEYS],

@@ -12,7 +12,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Collection, Sequence
-from itertools import accumulate, cycle, islice
+from itertools import accumulate, cycle
 from pathlib import Path
 
 import pandas as pd
@@ -26,7 +26,7 @@ PAIR_COLUMNS = [
     *("task", "phenomenon", "field", "pair_id", "item", "split", "good", "bad"),
     *("rule", "frame", "family", "sham_of"),
 ]
-TRIES = 40  # draws for each pair or sentence asked for, before there are too few
+TRIES = 40  # draws for each pair that is found, or sentence asked for: then too few
 
 
 def _check_demands(text: str, where: str) -> None:
@@ -35,7 +35,6 @@ def _check_demands(text: str, where: str) -> None:
         fits = re.fullmatch("[a-z][a-z_]*", name)
         need(fits, where, f"demands: '{name}' should be a name in a to z and _, with - at most")
         need(names.count(name) == 1, where, f"demands: '{name}' stands twice")
-    need(names, where, "'demands' is missing or empty")
 
 
 class Grammar:
@@ -51,7 +50,10 @@ class Grammar:
         for entry in read_yaml(path, list):
             self._paradigm(entry, path)
         for task, entry in self._tasks.items():
-            need(entry["sham_of"] in ("", *self._tasks), path, f"'{task}': sham_of names no task")
+            partner = entry["sham_of"]
+            need(partner in ("", *self._tasks), path, f"'{task}': sham_of names no task")
+            sham = partner and self._tasks[partner]["sham_of"]
+            need(not sham, path, f"'{task}': sham_of names a sham; name a real task")
         self._constructions(folder / "corpus.yml")
         self._used = frozenset(self._lexicon.used)
         path = folder / "other_text.yml"
@@ -64,6 +66,9 @@ class Grammar:
         where = self._entry(entry, path, (*LABELS, "example", "contrasts"), DEFAULTS)
         for label in (*LABELS, "example"):
             need(isinstance(entry[label], str), where, f"'{label}' should be a text")
+            need(entry[label].strip(), where, f"'{label}' is missing or empty")
+        for label in ("sham_of", "source", "bag_exception"):
+            need(isinstance(entry.get(label, ""), str), where, f"'{label}' should be a text")
         need(isinstance(entry["contrasts"], list), where, "'contrasts' should be a list")
         need(isinstance(entry.get("pseudo", False), bool), where, "'pseudo' is true or false")
         _check_demands(entry["demands"], where)
@@ -84,9 +89,11 @@ class Grammar:
     def _entry(self, entry, path: Path, needed: Sequence[str], optional: Collection[str]) -> str:
         check_keys(entry, f"{path}: {str(entry)[:50]}", needed, optional)
         name, weight = entry[needed[0]], entry.get("weight", 1.0)
-        where = f"{path}: '{name}'"
+        where = f"{path}: {name!r}"
         need(isinstance(name, str) and name not in self._cells, where, "not a text, or taken")
-        number = isinstance(weight, int | float) and 0 <= weight < 1e6
+        rule = f"'{needed[0]}' should be a name in a to z, 0 to 9 and _"
+        need(re.fullmatch("[a-z][a-z0-9_]*", name), where, rule)
+        number = type(weight) in (int, float) and 0 <= weight < 1e6
         need(number, where, f"weight should be a number from 0, not {weight!r}")
         self._cells[name], self._weights[name] = [], float(weight)
         return where
@@ -111,7 +118,8 @@ class Grammar:
         odd or of even rank in each group of at least `templates.OPEN`; smaller groups stay
         whole. Raises InputError for an unknown task or half, or where there are fewer pairs.
         """
-        wanted = list(self._tasks) if tasks is None else list(tasks)
+        wanted = list(self._tasks if tasks is None else dict.fromkeys(tasks))
+        need(wanted, "pairs", "no task is named")
         for task in wanted:
             need(task in self._tasks, task, f"no such task; known: {', '.join(self._tasks)}")
         need(n >= 1, "pairs", f"n should be at least 1, not {n}")
@@ -125,18 +133,24 @@ class Grammar:
         rng = random.Random(f"{seed}/{half}{task}")  # a text seeds alike in every process
         contrasts, rows, seen = self._cells[task], [], set()
         turns = [cs[i % len(cs)] for i in range(max(map(len, contrasts))) for cs in contrasts]
-        able = all(cell.can_draw(lexicon) for cell in turns)
-        need(able, task, f"cannot be filled from the {lexicon} half of the words")
-        for cell in islice(cycle(turns), TRIES * (n + len(turns))):
+        for lack in filter(None, (cell.lacks(lexicon) for cell in turns)):
+            where = f"{task}: cannot be filled from the {lexicon} half of the words"
+            raise InputError(f"{where}: {lack}")
+        misses = 0
+        for cell in cycle(turns):
             words = cell.draw(rng, lexicon)
             good, bad = cell.good.format(*words), cell.bad.format(*words)
-            if seen.isdisjoint((good, bad)):
+            misses += 1
+            if good != bad and seen.isdisjoint((good, bad)):
+                misses = 0
                 seen |= {good, bad}
                 number = f"{half}{len(rows)}"
                 own = {"pair_id": number, "item": number, "split": "", "good": good, "bad": bad}
                 rows.append(self._tasks[task] | own)
             if len(rows) == n:
                 return rows
+            if misses > TRIES * (len(rows) + len(turns)):
+                break
         raise InputError(f"{task}: {n} pairs asked for, only {len(rows)} distinct ones found")
 
     def corpus(
@@ -165,6 +179,7 @@ class Grammar:
     def _sentences(
         self, what: str, names: list[str], n: int, seed: int, exclude: Collection[str]
     ) -> list[str]:
+        need(n >= 0, what, f"n should be at least 0, not {n}")
         names = [name for name in names if self._weights[name] > 0]
         need(names, what, "no construction is left to write sentences from")
         rng, excluded = random.Random(f"{seed}/{what}"), frozenset(exclude)

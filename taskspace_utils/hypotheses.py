@@ -26,9 +26,10 @@ def same_label(tasks: pd.DataFrame, column: str) -> pd.DataFrame:
         tasks: one row a task, with the columns `task` and `column`.
 
     Raises:
-        InputError: there is no such column.
+        InputError: there is no such column, or a task has two rows.
     """
-    names, labels = tasks["task"].to_numpy(), _column(tasks, column)
+    labels = _column(tasks, column)
+    names = tasks["task"].to_numpy()
     same = (labels[:, None] == labels[None, :]) & (labels != "")[:, None]
     return (
         pd.DataFrame(same.astype(float), index=names, columns=names).sort_index().sort_index(axis=1)
@@ -45,12 +46,14 @@ def signed_sharing(tasks: pd.DataFrame, column: str = "demands") -> pd.DataFrame
         tasks: one row a task, with the columns `task` and `column`.
 
     Raises:
-        InputError: there is no such column, or a cell that is no list of different names.
+        InputError: there is no such column, a task has two rows, or a cell is no list of different
+            names.
     """
+    labels = _column(tasks, column)
     names = tasks["task"].to_numpy()
     columns: dict[str, int] = {}
     signs: list[dict[int, float]] = []
-    for task, text in zip(names, _column(tasks, column), strict=True):
+    for task, text in zip(names, labels, strict=True):
         signs.append({})
         for demand in text.split():
             if not DEMAND.fullmatch(demand):
@@ -77,7 +80,12 @@ def signed_sharing(tasks: pd.DataFrame, column: str = "demands") -> pd.DataFrame
 def _column(tasks: pd.DataFrame, column: str) -> np.ndarray:
     if column not in tasks:
         raise InputError(f"no hypothesis {column!r}; the table has {', '.join(tasks.columns)}")
-    return np.array(["" if pd.isna(cell) else str(cell) for cell in tasks[column]], dtype=object)
+    if "task" not in tasks:
+        raise InputError(f"no column 'task'; the table has {', '.join(tasks.columns)}")
+    if twice := list(tasks["task"][tasks["task"].duplicated()]):
+        raise InputError(f"task {twice[0]!r} has two rows; a table of hypotheses has one a task")
+    labels = ["" if pd.isna(cell) else str(cell).strip() for cell in tasks[column]]
+    return np.array(labels, dtype=object)
 
 
 def lexical_diff(pairs: pd.DataFrame) -> pd.DataFrame:
@@ -125,11 +133,16 @@ def regress(
         the whole model, vif (variance inflation), n_tasks.
 
     Raises:
-        InputError: fewer than five tasks have values everywhere.
+        InputError: fewer than five tasks have values everywhere; the space or a hypothesis is the
+            same for all pairs of them, or not finite.
     """
+    if not hypotheses:
+        raise InputError("no hypotheses: name at least one")
+    if permutations < 1:
+        raise InputError(f"permutations is {permutations}; it must be at least 1")
     space, *others = _common(space, *hypotheses.values())
     names = space.index
-    y = _standard(cells(space))
+    y = _standard(cells(space), "the space")
     x = _predictors(dict(zip(hypotheses, others, strict=True)))
     vif = _inflation(x)
     rng = np.random.default_rng(seed)
@@ -199,11 +212,7 @@ def _common(*spaces: pd.DataFrame) -> list[pd.DataFrame]:
 
 
 def _predictors(hypotheses: dict[str, pd.DataFrame]) -> dict[str, np.ndarray]:
-    x = {name: _standard(cells(h)) for name, h in hypotheses.items()}
-    for name, column in x.items():
-        if not np.isfinite(column).all():
-            raise InputError(f"hypothesis {name!r} is the same for all pairs of these tasks")
-    return x
+    return {name: _standard(cells(h), f"hypothesis {name!r}") for name, h in hypotheses.items()}
 
 
 def _beside(x: dict[str, np.ndarray], name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -218,9 +227,12 @@ def _inflation(x: dict[str, np.ndarray]) -> dict[str, float]:
     return {name: 1 / share if share > 1e-12 else np.inf for name, share in left.items()}
 
 
-def _standard(values: np.ndarray) -> np.ndarray:
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return (values - values.mean()) / values.std()
+def _standard(values: np.ndarray, what: str) -> np.ndarray:
+    if not np.isfinite(values).all():
+        raise InputError(f"{what} has values that are not finite")
+    if np.ptp(values) == 0:
+        raise InputError(f"{what} is the same for all pairs of these tasks")
+    return (values - values.mean()) / values.std()
 
 
 def _last_slope(rest: np.ndarray, column: np.ndarray, y: np.ndarray) -> tuple[float, float]:

@@ -111,7 +111,7 @@ def scan_pairs(path: str | Path) -> tuple[pd.DataFrame, list[Fault]]:
     """
     path = Path(path)
     if path.is_dir():
-        files = sorted(p for p in path.iterdir() if p.suffix in (".jsonl", ".csv", ".tsv"))
+        files = sorted(p for p in path.iterdir() if p.suffix.lower() in (".jsonl", ".csv", ".tsv"))
         if not files:
             raise InputError(f"{path} holds no .jsonl, .csv or .tsv file of minimal pairs")
     elif path.is_file():
@@ -142,14 +142,19 @@ def _read_rows(file: Path, faults: list[Fault]) -> list[dict]:
         fault(line, "not UTF-8", f"byte {error.start} is not UTF-8: save the file as UTF-8")
         return []
     rows = []
-    if file.suffix == ".jsonl":
+    if file.suffix.lower() == ".jsonl":
         for number, line in enumerate(text.split("\n"), start=1):
             if not line.strip():
                 continue
             try:
                 record = json.loads(line)
+                if "\\u" in line:  # half of a surrogate pair is no character, and can't be written
+                    json.dumps(record, ensure_ascii=False).encode()
             except json.JSONDecodeError as error:
                 fault(number, "broken JSON", f"broken JSON ({error.msg}, column {error.colno})")
+                continue
+            except (ValueError, RecursionError) as error:
+                fault(number, "broken JSON", f"broken JSON ({error})")
                 continue
             if not isinstance(record, dict):
                 fault(number, "broken JSON", "a line must hold one JSON object, {…}")
@@ -157,9 +162,13 @@ def _read_rows(file: Path, faults: list[Fault]) -> list[dict]:
             rows.append((number, record))
     else:
         reader = csv.DictReader(
-            io.StringIO(text, newline=""), delimiter="\t" if file.suffix == ".tsv" else ","
+            io.StringIO(text, newline=""), delimiter="\t" if file.suffix.lower() == ".tsv" else ","
         )
         try:
+            names = [name for name in reader.fieldnames or () if name]
+            if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+                fault(1, "broken table", f"two columns are named {twice[0]!r}: rename one")
+                return []
             for record in reader:
                 if None in record or None in record.values():
                     message = "has more or fewer cells than the header"
@@ -188,7 +197,13 @@ def _one_row(number: int, record: dict, file: str, fault) -> dict | None:
         if ours in ("good", "bad") and not isinstance(value, str):
             fault(number, "not text", f"field {name!r} is not text but {type(value).__name__}")
             return None
+        if not isinstance(value, str | int | float) or isinstance(value, bool) or value != value:
+            fault(number, "not text", f"field {name!r} is not text but {str(value)[:40]}")
+            return None
         value = str(value)
+        if ours == "task" and not value.isprintable():
+            fault(number, "not text", f"field {name!r} has control characters: {value[:40]!r}")
+            return None
         row[ours] = SPELLINGS.get(ours, {}).get(value, value)
     row["phenomenon"] = row["phenomenon"] or "unlabelled"
     row["pair_id"] = row["pair_id"] or str(number)

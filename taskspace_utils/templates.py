@@ -12,6 +12,7 @@ file, entry and rule.
 
 from __future__ import annotations
 
+import math
 import random
 import re
 from collections.abc import Collection, Iterator, Sequence
@@ -25,10 +26,12 @@ from taskspace_utils.store import InputError
 
 HALVES = ("first", "second")  # of the lexicon: no word of an open group is in both
 OPEN = 4  # a group of at least so many words is open: its words are divided between the halves
+MOST = 4096  # settings of one template: each is a cell, and every variable doubles them
 
 TEMPLATE = re.compile(r"((\{[^{}]+\}|[a-z]+) )+[.?]")
 MENTION = re.compile(r"([A-Z]\w*)(\??)(?: ([a-z_]+))?((?: \S+=\S+)*)")  # name, ?, class, features
 VARIABLE = re.compile(r"!?[A-Z]\w*")
+NAME = re.compile("[a-z][a-z_]*")  # of a feature, its values, a category, a class
 
 Features = dict[str, str]
 Forms = tuple[str, ...]  # the forms of one word, in the order that its category declares
@@ -68,9 +71,14 @@ class Cell(NamedTuple):
             chosen.append(word)
         return chosen
 
-    def can_draw(self, words: str) -> bool:
-        """Whether "all", the "first" or the "second" half of the words fills every slot."""
-        return all(len(slot.halves[words]) >= slot.rivals for slot in self.slots)
+    def lacks(self, words: str) -> str:
+        """What "all", the "first" or the "second" half of the words cannot fill; "" if nothing."""
+        for slot in self.slots:
+            found = len(slot.halves[words])
+            if found < slot.rivals:
+                fitting = ", ".join(forms[0] for forms in slot.words[:8])
+                return f"{found} where {slot.rivals} are needed of {fitting}"
+        return ""
 
 
 def need(condition: object, where: object, rule: str) -> None:
@@ -90,11 +98,41 @@ def check_keys(
         need(key in needed or key in optional, where, f"unknown key '{key}'")
 
 
+class _Plain(yaml.SafeLoader):
+    """YAML that means what it shows: no key twice, and no aliases of aliases, which explode."""
+
+    def __init__(self, stream):
+        super().__init__(stream)
+        self.around: list[str | None] = []  # anchors of the nodes that are being read
+        self.holding: set[str | None] = set()  # anchors of nodes with an alias in them
+
+    def compose_node(self, parent, index):
+        event = self.peek_event()
+        if isinstance(event, yaml.AliasEvent):
+            self.holding.update(self.around)
+            if event.anchor in self.holding:
+                problem = f"*{event.anchor} holds an alias itself: write it out"
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
+        self.around.append(event.anchor)
+        node = super().compose_node(parent, index)
+        self.around.pop()
+        return node
+
+    def construct_mapping(self, node, deep=False):
+        seen = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                problem = f"'{key.value}' stands twice: rename or delete one"
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
 def read_yaml(path: Path, kind: type):
     """The content of a YAML file, a list or a dict that is not empty. Raises InputError."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        content = yaml.load(path.read_text(encoding="utf-8"), _Plain)
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise InputError(f"{path}: cannot be read as a YAML file in UTF-8: {error}") from error
     need(isinstance(content, kind) and content, path, f"should hold a YAML {kind.__name__}")
     return content
@@ -106,6 +144,18 @@ def _texts(value: object, where: str, what: str) -> list[str]:
     return value
 
 
+def _check_name(name: object, where: str) -> None:
+    fits = isinstance(name, str) and NAME.fullmatch(name)
+    need(fits, where, f"{name!r} should be a name in a to z and _")
+
+
+def _values(name: object, values: object, where: str) -> list[str]:
+    for each in (name, *_texts(values, where, "its values")):
+        _check_name(each, where)
+    need(len(set(values)) == len(values), where, "one of its values stands twice")
+    return values
+
+
 class Lexicon:
     """Features, words by category, and classes (a category with some features) of one file."""
 
@@ -115,7 +165,7 @@ class Lexicon:
         mappings = all(isinstance(part, dict) for part in content.values())
         need(mappings, path, "features, categories and classes should be mappings")
         self.features: dict[str, list[str]] = {
-            name: _texts(values, f"{path}: feature '{name}'", "its values")
+            name: _values(name, values, f"{path}: feature '{name}'")
             for name, values in content["features"].items()
         }
         self.used: set[str] = set()  # words that compiled templates can show
@@ -126,8 +176,12 @@ class Lexicon:
             self._category(name, category, f"{path}: {name}")
         self.classes: dict[str, tuple[str, Features]] = {name: (name, {}) for name in self.words}
         for name, text in content["classes"].items():
-            category, *features = str(text).split()
             where = f"{path}: class '{name}'"
+            _check_name(name, where)
+            need(name not in self.words, where, "is the name of a category")
+            fits = isinstance(text, str) and text.strip()
+            need(fits, where, "should be a category, then feature=value texts")
+            category, *features = text.split()
             need(category in self.words, where, f"unknown category '{category}'")
             self.classes[name] = (category, self.read(features, where))
 
@@ -140,10 +194,12 @@ class Lexicon:
             need(known, where, f"'{part}': no feature '{name}'; known: {', '.join(self.features)}")
             fits = VARIABLE.fullmatch(value) if variables else set(value.split("|")) <= set(known)
             need(fits or value in known, where, f"'{part}': '{name}' is one of {', '.join(known)}")
+            need(name not in found, where, f"'{part}': '{name}' stands twice")
             found[name] = value
         return found
 
     def _category(self, name: str, category: dict, where: str) -> None:
+        _check_name(name, where)
         check_keys(category, where, ["groups"], ["forms"])
         texts = _texts(category.get("forms", [""]), where, "'forms'")
         self.forms[name] = [
@@ -157,6 +213,8 @@ class Lexicon:
             own = group.get("features", {})
             need(isinstance(own, dict), where, "the features of a group should be a mapping")
             features = self.read([f"{key}={value}" for key, value in own.items()], where)
+            both = ", ".join(self.inflected[name] & set(features))
+            need(not both, where, f"its forms express {both}, so no group can have it")
             words = _texts(group["words"], where, "the words of a group")
             for rank, word in enumerate(words, 1):
                 entry, forms = f"{where} '{word}'", tuple(word.split())
@@ -223,6 +281,9 @@ class Template:
             need(name not in self.slots, where, "a later mention has no class")
             need(kind in self.lexicon.classes, where, f"unknown class '{kind}'")
             category, features = self.lexicon.classes[kind]
+            for feature in own.keys() & features.keys():
+                has = f"{feature}={features[feature]}"
+                need(has == f"{feature}={own[feature]}", where, f"'{kind}' has {has} already")
             self.slots[name] = (category, features | own)
         need(name in self.slots, where, "the first mention needs a class")
         category, features = self.slots[name]
@@ -232,6 +293,9 @@ class Template:
 
     def cells(self) -> list[Cell]:
         """Every setting of variables and optional slots, the first variable changing fastest."""
+        count = math.prod(map(len, self.domains.values()))
+        rule = f"its variables and optional slots have {count} settings; {MOST} are the most"
+        need(count <= MOST, self.where, rule)
         settings = product(*reversed(self.domains.values()))
         return [self._cell(dict(zip(reversed(self.domains), values))) for values in settings]
 

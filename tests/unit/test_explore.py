@@ -49,6 +49,18 @@ def test_the_difference_is_what_lies_between(good, bad, expected):
     assert " ".join(filter(None, (start, other, end))) == bad
 
 
+@pytest.mark.parametrize("n", [0, -1])
+def test_a_microscope_without_a_pair_is_refused(n):
+    with pytest.raises(InputError, match="at least one pair"):
+        microscope(PAIRS, n=n)
+
+
+def test_phenomena_may_be_numbers():
+    assert parts(microscope(PAIRS.assign(phenomenon=3)))[1]["groups"] == {
+        "3": ["other", "some_task"]
+    }
+
+
 def test_the_first_pair_can_be_read_without_a_script():
     soup, _ = parts(microscope(PAIRS))
     lines = [" ".join(p.get_text().split()) for p in soup.select(".pair p")]

@@ -506,6 +506,13 @@ def nouns(**changes):
     return LEXICON | {"categories": LEXICON["categories"] | {"noun": noun}}
 
 
+def features(**more):
+    return LEXICON | {"features": LEXICON["features"] | more}
+
+
+MANY = [f"{{{name}? verb num=X{name}}}" for name in "ABCDEF"]  # 2 to the 12 settings
+
+
 @pytest.mark.parametrize(
     ("files", "said"),
     [
@@ -574,6 +581,41 @@ def nouns(**changes):
             {"lexicon": nouns(groups=[{"words": ["a b"], "features": ["kind"]}])},
             "the features of a group should be a mapping",
         ),
+        ({"lexicon": features(Num=["a"])}, "feature 'Num': 'Num' should be a name"),
+        ({"lexicon": features(**{"": ["a"]})}, "'' should be a name in a to z"),
+        ({"lexicon": LEXICON | {"features": {1: ["a"]}}}, "feature '1': 1 should be a name"),
+        ({"lexicon": features(sex=["X", "Y"])}, "feature 'sex': 'X' should be a name"),
+        ({"lexicon": features(sex=["f", "f"])}, "feature 'sex': one of its values stands twice"),
+        ({"lexicon": LEXICON | {"categories": {"N n": {}}}}, "'N n' should be a name"),
+        ({"lexicon": LEXICON | {"classes": {"a": ""}}}, "class 'a': should be a category, then"),
+        ({"lexicon": LEXICON | {"classes": {"a": ["noun"]}}}, "class 'a': should be a category"),
+        ({"lexicon": LEXICON | {"classes": {"a b": "noun"}}}, "'a b' should be a name"),
+        ({"lexicon": LEXICON | {"classes": {"noun": "verb"}}}, "'noun': is the name of a category"),
+        (
+            {"lexicon": LEXICON | {"classes": {"a": "noun kind=big kind=small"}}},
+            "class 'a': 'kind=small': 'kind' stands twice",
+        ),
+        (
+            {"lexicon": nouns(groups=[{"words": ["a b"], "features": {"num": "sg"}}])},
+            "noun: its forms express num, so no group can have it",
+        ),
+        ({"paradigms": contrast("the {N noun num=X num=!X} .")}, "'num=!X': 'num' stands twice"),
+        ({"paradigms": contrast("{N animal kind=small} .")}, "'animal' has kind=big already"),
+        (
+            {"corpus": ({"name": "a", "text": " ".join(["{V? verb num=sg}", *MANY, "."])},)},
+            "'a': its variables and optional slots have 8192 settings; 4096 are the most",
+        ),
+        ({"paradigms": (PARADIGM | {"task": "a,b"},)}, "'task' should be a name in a to z, 0 to 9"),
+        ({"paradigms": (PARADIGM | {"task": "a\x1b"},)}, "'a\\x1b': 'task' should be a name"),
+        ({"paradigms": (PARADIGM | {"rule": " "},)}, "'toy': 'rule' is missing or empty"),
+        ({"paradigms": (PARADIGM | {"source": ["a"]},)}, "'toy': 'source' should be a text"),
+        ({"paradigms": (PARADIGM | {"bag_exception": True},)}, "'bag_exception' should be a text"),
+        ({"paradigms": (PARADIGM | {"weight": True},)}, "'toy': weight should be a number"),
+        ({"paradigms": (PARADIGM | {"sham_of": "toy"},)}, "'toy': sham_of names a sham"),
+        (
+            {"paradigms": tuple(PARADIGM | {"task": t, "sham_of": p} for t, p in ("ab", "ba"))},
+            "'a': sham_of names a sham; name a real task",
+        ),
         ({"other_text": ({"name": "o", "text": "the dog ."},)}, "pairs nor corpus show: dog"),
         ({"other_text": ({"name": "toy", "text": "the ."},)}, "other_text.yml: 'toy'.*taken"),
         ({"other_text": ({"name": "o", "text": "{N animal num=sg}"},)}, "'o'.*should be words"),
@@ -604,6 +646,47 @@ def test_unreadable_files_are_named(tmp_path):
     (tmp_path / "paradigms.yml").write_bytes(b"\xff\xfe\xff")
     with pytest.raises(InputError, match=r"paradigms\.yml: cannot be read"):
         load_grammar(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("- weight: 1\n  weight: 2\n", "'weight' stands twice.*line 2"),
+        ("- 2001-99-99\n", "month must be in"),
+        (f"- {'9' * 5000}\n", "5000 digits"),
+        ("[" * 3000, "recursion"),
+        ("&a\n- *a\n", r"\*a holds an alias itself"),
+        (
+            "- task: &a [x, x]\n  b: &b [*a, *a, *a, *a, *a, *a]\n  c: &c [*b, *b, *b, *b, *b]\n",
+            r"\*b holds an alias itself.*line 3",
+        ),
+    ],
+)
+def test_yaml_that_breaks_or_floods_its_reader_is_named(text, said, tmp_path):
+    write(tmp_path)
+    (tmp_path / "paradigms.yml").write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=rf"(?s)paradigms\.yml: cannot be read.*{said}"):
+        load_grammar(tmp_path)
+
+
+def test_pairs_of_equal_sides_are_not_drawn(tmp_path):
+    """A word whose forms are alike gives none; that there are no more is found in a moment."""
+    groups = [{"words": ["sheep sheep", "cow cows"], "features": {"kind": "big"}}]
+    groups.append({"words": ["mouse mice"], "features": {"kind": "small"}})
+    paradigms = contrast("the {N animal num=X} .", "the {N num=!X} .")
+    grammar = load_grammar(write(tmp_path, nouns(groups=groups), paradigms))
+    (pair,) = grammar.pairs(1, seed=0).itertuples()
+    assert {pair.good, pair.bad} == {"the cow .", "the cows ."}
+    with pytest.raises(InputError, match="pairs asked for, only 1 distinct"):
+        grammar.pairs(10**15, seed=0)
+
+
+def test_a_task_named_twice_is_drawn_once():
+    assert len(GRAMMAR.pairs(2, 0, ["agreement_pp", "agreement_pp"])) == 2
+    with pytest.raises(InputError, match="no task is named"):
+        GRAMMAR.pairs(2, 0, [])
+    with pytest.raises(InputError, match="n should be at least 0, not -1"):
+        GRAMMAR.corpus(-1, 0)
 
 
 SLOTS = ["{N animal num=X}", "{V? verb num=!X}", "{M noun age=Y num=X}", "{N noun num=pl}"]
@@ -668,7 +751,7 @@ def test_a_template_that_half_the_words_cannot_fill(tmp_path):
         write(tmp_path, nouns(groups=[{"words": words, "features": {"kind": "small"}}]), paradigms)
     )
     assert len(grammar.pairs(24, seed=0)) == 24
-    with pytest.raises(InputError, match="toy: cannot be filled from the second half"):
+    with pytest.raises(InputError, match="second half of the words: 2 where 3 are needed of a, b"):
         grammar.pairs(1, seed=0, lexicon="second")
 
 

@@ -75,6 +75,21 @@ def test_malformed_demands_are_refused(text, said):
         hypotheses.signed_sharing(tasks)
 
 
+@pytest.mark.parametrize("space", [hypotheses.same_label, hypotheses.signed_sharing])
+def test_tables_of_hypotheses_have_one_row_a_task(space):
+    twice = pd.DataFrame({"task": list("aba"), "rule": list("xyz")})
+    with pytest.raises(InputError, match="task 'a' has two rows"):
+        space(twice, "rule")
+    with pytest.raises(InputError, match="no column 'task'; the table has rule"):
+        space(twice[["rule"]], "rule")
+
+
+def test_blanks_are_no_label():
+    tasks = pd.DataFrame({"task": list("abcd"), "rule": [" ", " ", "x", "x "]})
+    found = hypotheses.same_label(tasks, "rule").to_numpy()
+    assert found.tolist() == [[0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 1, 1], [0, 0, 1, 1]]
+
+
 # ---------------------------------------------------------------------------------- lexical control
 
 
@@ -249,3 +264,22 @@ def test_what_cannot_be_regressed_is_refused():
     flat = pd.DataFrame(1.0, index=y.index, columns=y.index)
     with pytest.raises(InputError, match="'flat' is the same for all pairs"):
         hypotheses.regress(y, {"flat": flat})
+
+
+def test_what_cannot_be_explained_is_refused():
+    """0.1 everywhere has, as numbers round, a small spread; a p of it would mean nothing."""
+    y, x = (random_space(6, seed) for seed in (0, 1))
+    infinite = y.replace(y.iloc[0, 1], np.inf)
+    for level in (0.0, 0.1):
+        with pytest.raises(InputError, match="the space is the same for all pairs"):
+            hypotheses.regress(y * 0 + level, {"x": x})
+        with pytest.raises(InputError, match="hypothesis 'x' is the same for all pairs"):
+            hypotheses.regress(y, {"x": x * 0 + level})
+    with pytest.raises(InputError, match="the space has values that are not finite"):
+        hypotheses.regress(infinite, {"x": x})
+    with pytest.raises(InputError, match="hypothesis 'x' has values that are not finite"):
+        hypotheses.inflation({"x": infinite})
+    with pytest.raises(InputError, match="name at least one"):
+        hypotheses.regress(y, {})
+    with pytest.raises(InputError, match="permutations is 0; it must be at least 1"):
+        hypotheses.regress(y, {"x": x}, permutations=0)

@@ -178,6 +178,40 @@ def test_faulty_rows_can_be_left_out(tmp_path):
         room.read_pairs(jsonl(tmp_path / "b.jsonl", ["{\n"] * 5), skip_faulty=True)
 
 
+@pytest.mark.parametrize(
+    ("line", "kind"),
+    [
+        ("[" * 100_000, "broken JSON"),
+        (f'{{"a": {"9" * 5000}}}', "broken JSON"),
+        (json.dumps(record(9, sentence_good="half \ud800")), "broken JSON"),
+        (json.dumps(record(9, UID={"a": 1})), "not text"),
+        (json.dumps(record(9, UID=["a"])), "not text"),
+        (json.dumps(record(9, UID=True)), "not text"),
+        (json.dumps(record(9, UID=float("nan"))), "not text"),
+        (json.dumps(record(9, UID="a\x1b[31m")), "not text"),
+    ],
+)
+def test_lines_that_break_their_reader_are_faults(line, kind, tmp_path):
+    path = jsonl(tmp_path / "a.jsonl", [*(record(i) for i in range(4)), f"{line}\n"])
+    assert faults_of(path) == [(5, kind, True)]
+    assert len(room.read_pairs(path, skip_faulty=True)) == 4
+
+
+def test_two_columns_of_one_name_are_a_fault(tmp_path):
+    path = tmp_path / "a.csv"
+    rows = "".join(f"g{i},h{i},b{i},a,,\n" for i in range(4))
+    path.write_text(f"sentence_good,sentence_good,sentence_bad,UID,,\n{rows}")
+    with pytest.raises(InputError, match="line 1: two columns are named 'sentence_good'"):
+        room.read_pairs(path)
+    path.write_text(f"sentence_good,other,sentence_bad,UID,,\n{rows}")
+    assert len(room.read_pairs(path)) == 4
+
+
+def test_endings_in_capitals_mean_the_same(tmp_path):
+    path = jsonl(tmp_path / "A.JSONL", [record(i) for i in range(4)])
+    assert room.read_pairs(path).equals(room.read_pairs(tmp_path))
+
+
 @pytest.mark.parametrize("ending", [".csv", ".tsv"])
 def test_cells_that_do_not_fit_the_header(ending, tmp_path):
     mark = "," if ending == ".csv" else "\t"
