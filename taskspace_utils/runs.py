@@ -16,7 +16,6 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 import pandas as pd
-import yaml
 
 from taskspace_utils import jobs, store
 from taskspace_utils.cells import (
@@ -30,6 +29,7 @@ from taskspace_utils.cells import (
     tables_of,
 )
 from taskspace_utils.store import InputError, Run
+from taskspace_utils.templates import read_yaml
 
 LOSSES = ("differential", "good", "continuation", "critical")  # `ftgd.LOSSES`, without its torch
 
@@ -82,16 +82,11 @@ def load_profile(name: str) -> Profile:
     """
     folder = store.data_path("profiles")
     path = folder / f"{name}.yml"
-    if not path.is_file():
+    if Path(name).name != name or not path.is_file():
         names = ", ".join(sorted(p.stem for p in folder.glob("*.yml")))
         raise InputError(f"no profile named {name!r}; there are {names}")
-    try:
-        given = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: not YAML in UTF-8: {error}") from error
+    given = read_yaml(path, dict)
     known = [f.name for f in fields(Profile) if f.name != "name"]
-    if not isinstance(given, dict):
-        raise InputError(f"{path}: it must hold the settings {', '.join(known)}")
     if wrong := set(given) - set(known):
         raise InputError(
             f"{path}: unknown setting {', '.join(map(repr, wrong))}; there are {', '.join(known)}"
@@ -119,6 +114,11 @@ def _check_profile(profile: Profile) -> None:
         values = getattr(profile, name)
         if not isinstance(values, tuple) or not all(type(value) is kind for value in values):
             raise InputError(f"{name} must be a list, each of it a {kind.__name__}, not {values!r}")
+    for name in ("tasks", "scales", "seeds"):
+        if len(set(values := getattr(profile, name))) < len(values):
+            raise InputError(f"{name} must name each one once, not {values!r}")
+    if not all(0 <= seed < 2**32 for seed in profile.seeds):
+        raise InputError(f"seeds must be from 0 to 2^32 - 1, not {profile.seeds!r}")
     if not profile.scales or not profile.seeds:
         raise InputError("scales and seeds must each name one at least")
     if profile.language not in ("grammar", "text"):
@@ -127,6 +127,12 @@ def _check_profile(profile: Profile) -> None:
         raise InputError(f"lexicon must be shared or disjoint, not {profile.lexicon!r}")
     if profile.language == "text" and profile.lexicon == "disjoint":
         raise InputError("real text has no lexicon to divide; lexicon must be shared")
+    if profile.sentences < (10 if profile.language == "grammar" else 0):
+        raise InputError(f"sentences is {profile.sentences}; the grammar's corpus needs 10")
+    if not isinstance(profile.chapters, dict) or not all(
+        isinstance(settings, dict) for settings in profile.chapters.values()
+    ):
+        raise InputError("chapters must be a mapping of chapters to their parameters")
     if profile.steps < 1 or profile.pairs_per_task < 4:
         raise InputError("steps must be at least 1, and pairs_per_task at least 4")
     for step in (*profile.probe_at, *profile.transfer_at):
@@ -137,9 +143,21 @@ def _check_profile(profile: Profile) -> None:
             raise InputError(f"tuning {tuning} has an unknown setting")
         if tuning.get("loss", "differential") not in LOSSES:
             raise InputError(f"tuning {tuning}: loss must be one of {', '.join(LOSSES)}")
+        for name in set(tuning) - {"loss"}:
+            value, kinds = tuning[name], (int,) if name == "max_steps" else (int, float)
+            if type(value) not in kinds or not 0 < value < float("inf"):
+                what = "whole number" if name == "max_steps" else "number"
+                raise InputError(f"tuning {tuning}: {name} must be a {what} above 0")
         if not 0 < tuning.get("k", 1) <= 1 or not 0.1 < tuning.get("target", 3) < float("inf"):
             raise InputError(f"tuning {tuning}: k is above 0 and at most 1, target above 0.1 nats")
-    named = [tuple(tuning.get(n) for n in ("loss", "k", "target")) for tuning in profile.tunings]
+    named = [
+        (
+            tuning.get("loss", LOSSES[0]),
+            f"{tuning.get('k', 0.01):g}",
+            f"{tuning.get('target', 3):g}",
+        )
+        for tuning in profile.tunings  # as `ftgd.Config.id` has them
+    ]
     if len(set(named)) < len(named):
         raise InputError(
             "two tunings have the same loss, k and target: tables can't tell them apart"

@@ -304,6 +304,11 @@ WRONG = {
     "task": (
         ["generate", "--out", "a.jsonl", "--pairs-per-task", "4", "--tasks", "no"], "no such task"
     ),
+    "no task": (["generate", "--out", "a.jsonl", "--tasks", ","], "no task is named"),
+    "one file for both": (
+        ["generate", "--out", "a.jsonl", "--corpus", "./a.jsonl"], "is the file of pairs"
+    ),
+    "profile of another folder": (["sweep", "--profile", "../profiles/smoke"], "no profile named"),
     "none": (["generate", "--out", "a.jsonl", "--pairs-per-task", "0"], "at least 1"),
 }  # fmt: skip
 

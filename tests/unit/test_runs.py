@@ -62,11 +62,16 @@ def test_the_profiles_that_are_shipped_are_sound(name):
 
 def test_profiles_and_tunings_know_the_same_losses():
     assert runs.LOSSES == ftgd.LOSSES
+    default = ftgd.Config()
+    assert (default.loss, default.k, default.target) == (runs.LOSSES[0], 0.01, 3)
 
 
 def test_unknown_profiles_are_named_with_those_there_are():
     with pytest.raises(InputError, match=r"no profile named 'larptop'; there are .*laptop"):
         runs.load_profile("larptop")
+    for name in ("../profiles/smoke", str(store.data_path("profiles", "smoke")), ""):
+        with pytest.raises(InputError, match="no profile named"):
+            runs.load_profile(name)
 
 
 @pytest.mark.parametrize(
@@ -88,9 +93,25 @@ def test_unknown_profiles_are_named_with_those_there_are():
         ({"scales": []}, r"scales and seeds"),
         ({"seeds": ["0"]}, r"seeds must be a list, each of it a int"),
         ({"tunings": [{"k": 0.1, "rate": 3}]}, r"unknown setting"),
-        ({"tunings": [{"k": 0}]}, r"k is above 0"),
+        ({"tunings": [{"k": 0}]}, r"k must be a number above 0"),
         ({"tunings": [{"k": "all"}]}, r"smoke\.yml"),
         ({"tunings": [{"target": 0.05}]}, r"target above 0\.1"),
+        ({"tunings": [{"k": True}]}, r"k must be a number above 0"),
+        ({"tunings": [{"delta": float("nan")}]}, r"delta must be a number above 0"),
+        ({"tunings": [{"delta": -1}]}, r"delta must be a number above 0"),
+        ({"tunings": [{"max_steps": "many"}]}, r"max_steps must be a whole number above 0"),
+        ({"tunings": [{"max_steps": 1.5}]}, r"max_steps must be a whole number above 0"),
+        ({"tunings": [{"max_displacement": "far"}]}, r"max_displacement must be a number"),
+        ({"tunings": [{}, {"loss": "differential"}]}, r"tell them apart"),
+        ({"tunings": [{}, {"k": 0.01, "target": 3}]}, r"tell them apart"),
+        ({"sentences": 0}, r"sentences is 0; the grammar's corpus needs 10"),
+        ({"seeds": [0, 0]}, r"seeds must name each one once"),
+        ({"scales": ["XS", "XS"]}, r"scales must name each one once"),
+        ({"tasks": ["agreement_simple"] * 2}, r"tasks must name each one once"),
+        ({"seeds": [-1]}, r"seeds must be from 0"),
+        ({"seeds": [10**30]}, r"seeds must be from 0"),
+        ({"chapters": [1]}, r"chapters must be a mapping"),
+        ({"chapters": {"01_one_pair": 3}}, r"chapters must be a mapping"),
         ({"tunings": [{"loss": "dpo"}]}, r"loss must be"),
         ({"tunings": [{"k": 1.0}, {"k": 1.0, "delta": 0.1}]}, r"tell them apart"),
     ],
@@ -106,8 +127,11 @@ def test_wrong_settings_are_errors_before_anything_runs(change, message, tmp_pat
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("steps: 3\n", "missing setting: language, tasks"), ("just words\n", "must hold the settings"),
-     ("a: [1\n", "not YAML"), ("", "must hold the settings")],
+    [("steps: 3\n", "missing setting: language, tasks"),
+     ("just words\n", "should hold a YAML dict"), ("", "should hold a YAML dict"),
+     ("a: [1\n", "cannot be read as a YAML file"), ("steps: 3\nsteps: 4\n", "'steps' stands twice"),
+     ("steps: 2001-99-99\n", "cannot be read as a YAML file"),
+     ("[" * 3000, "cannot be read as a YAML file")],
 )  # fmt: skip
 def test_files_that_are_no_profile_are_refused(text, message, tmp_path, monkeypatch):
     store.write_atomic(tmp_path / "profiles" / "mine.yml", text)
