@@ -51,6 +51,7 @@ class Profile:
         probe_at: steps at which gradient spaces are taken (accuracies: at every checkpoint).
         transfer_at: steps at which transfer spaces are taken.
         tunings: keyword arguments of `ftgd.Config`.
+        without: constructions left out of the corpus; others fill their place (the grammar only).
         chapters: parameters of chapters that differ from their defaults.
     """
 
@@ -68,6 +69,7 @@ class Profile:
     probe_at: tuple[int, ...]
     transfer_at: tuple[int, ...]
     tunings: tuple[dict, ...]
+    without: tuple[str, ...] = ()
     chapters: dict = field(default_factory=dict)
 
     def __hash__(self) -> int:  # settings hold dictionaries, and caches need a hash
@@ -96,7 +98,7 @@ def load_profile(name: str) -> Profile:
         raise InputError(
             f"{path}: unknown setting {', '.join(map(repr, wrong))}; there are {', '.join(known)}"
         )
-    if wrong := [name for name in known if name not in given and name != "chapters"]:
+    if wrong := [name for name in known if name not in (*given, "without", "chapters")]:
         raise InputError(f"{path}: missing setting: {', '.join(wrong)}")
     if given["tasks"] == "all":
         given["tasks"] = []
@@ -114,7 +116,7 @@ def _check_profile(profile: Profile) -> None:
     for name in ("pairs_per_task", "pair_seed", "sentences", "corpus_seed", "steps"):
         if type(getattr(profile, name)) is not int:
             raise InputError(f"{name} must be a whole number, not {getattr(profile, name)!r}")
-    kinds = {"tasks": str, "scales": str, "seeds": int, "tunings": dict}
+    kinds = {"tasks": str, "scales": str, "seeds": int, "tunings": dict, "without": str}
     for name, kind in (kinds | {"probe_at": int, "transfer_at": int}).items():
         values = getattr(profile, name)
         if not isinstance(values, tuple) or not all(type(value) is kind for value in values):
@@ -127,6 +129,8 @@ def _check_profile(profile: Profile) -> None:
         raise InputError(f"lexicon must be shared or disjoint, not {profile.lexicon!r}")
     if profile.language == "text" and profile.lexicon == "disjoint":
         raise InputError("real text has no lexicon to divide; lexicon must be shared")
+    if profile.language == "text" and profile.without:
+        raise InputError("real text has no constructions to leave out; without must be empty")
     if profile.steps < 1 or profile.pairs_per_task < 4:
         raise InputError("steps must be at least 1, and pairs_per_task at least 4")
     for step in (*profile.probe_at, *profile.transfer_at):
@@ -205,10 +209,12 @@ def corpus(profile: Profile | str):
     grammar = load_grammar()
     pairs = task_pairs(profile)
     shown = {*pairs["good"], *pairs["bad"]}
-    train = grammar.corpus(profile.sentences, profile.corpus_seed, exclude=shown)
+    size, seed, without = profile.sentences, profile.corpus_seed, profile.without
+    train = grammar.corpus(size, seed, exclude=shown, without=without)
     seen = shown | set(train)
-    held_out = grammar.corpus(HELD_OUT_LINES, profile.corpus_seed + 1, exclude=seen)
-    other = grammar.other_text(HELD_OUT_LINES, profile.corpus_seed, exclude=seen)
+    # Held-out text has all constructions, so that losses with and without one can be compared.
+    held_out = grammar.corpus(HELD_OUT_LINES, seed + 1, exclude=seen)
+    other = grammar.other_text(HELD_OUT_LINES, seed, exclude=seen)
     texts = {"held-out": held_out, OTHER_TEXT: other}
     return Corpus(train, texts, tuple(grammar.vocabulary()))
 
@@ -396,6 +402,8 @@ def _steps(profile: Profile) -> list[int]:
 def _sweep_key(profile: Profile) -> str:
     """What a sweep's numbers depend on, found out without computing any."""
     settings = {k: v for k, v in vars(profile).items() if k not in ("name", "chapters")}
+    if not profile.without:
+        del settings["without"]  # what is run without it keeps its name in the store
     inputs = [*store.data_path("grammar").glob("*.yml"), store.data_path("scales.yml")]
     if profile.language == "text":
         inputs += [p for part in ("corpus", "blimp/data") for p in _required_data(part).iterdir()]
