@@ -19,6 +19,8 @@ from dataclasses import replace
 import pandas as pd
 
 from taskspace_utils import cells, jobs, load_grammar, runs, store
+from taskspace_utils.controls import Bigram
+from taskspace_utils.hypotheses import lexical_diff
 from taskspace_utils.pretraining import checkpoint_name
 
 SCALE, SEEDS, WHOLE_SEEDS, STEPS = "S", (0, 1, 2), (0, 1, 2, 3, 4), (0, 200, 800)
@@ -32,9 +34,8 @@ def chosen() -> list[str]:
     return sorted(tasks.loc[most, "task"])
 
 
-def model(without: str, seed: int) -> dict[str, pd.DataFrame]:
+def model(whole: runs.Profile, without: str, seed: int) -> dict[str, pd.DataFrame]:
     """Train a model, score all tasks; of one that saw everything, take its gradient spaces too."""
-    whole = runs.load_profile("laptop")
     profile = replace(whole, seeds=(seed,), without=(without,) if without else ())
     runs.checkpoint(profile, SCALE, profile.steps, seed)
     folder = runs.training_folder(profile, SCALE, seed)
@@ -50,12 +51,20 @@ def model(without: str, seed: int) -> dict[str, pd.DataFrame]:
     return {name: table.assign(without=without) for name, table in found.items()}
 
 
+def words(profile: runs.Profile) -> pd.DataFrame:
+    """What single words and neighbouring words say of each two tasks: lexical_diff, bigram."""
+    pairs, corpus = runs.task_pairs(profile), runs.corpus(profile)
+    bigram = Bigram(corpus.train, corpus.words).space(pairs).stack().rename("bigram").round(5)
+    table = lexical_diff(pairs).round({"lexical_diff": 5}).set_index(["a", "b"]).join(bigram)
+    return table.reset_index().query("a <= b")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--workers", type=int, help="processes (default: one a core)")
-    began, names = time.monotonic(), chosen()
+    began, names, whole = time.monotonic(), chosen(), runs.load_profile("laptop")
     grid = [("", seed) for seed in WHOLE_SEEDS] + [(n, seed) for seed in SEEDS for n in names]
-    work = [jobs.Job(model, one) for one in grid]
+    work = [jobs.Job(model, (whole, *one)) for one in grid]
     results = jobs.run(work, parser.parse_args().workers)
     tables = {
         name: pd.concat([result[name] for result in results if name in result])
@@ -73,7 +82,7 @@ def main() -> None:
     store.write_table(OUT / "spaces.csv.xz", spaces, places)
     store.write_table(OUT / "models.csv", tables["models"][["seed", "without", "loss"]],
                       ["seed", "without"])  # fmt: skip
-    whole = runs.load_profile("laptop")
+    store.write_table(OUT / "words.csv.xz", words(whole), ["a", "b"])
     about = {
         "made_by": "python scripts/withhold.py",
         "scale": SCALE,
