@@ -25,6 +25,7 @@ from taskspace_utils.cells import (
     Source,
     Texts,
     cell_jobs,
+    ladder_cells,
     loaded,
     probing_cells,
     tables_of,
@@ -51,6 +52,8 @@ class Profile:
         probe_at: steps at which gradient spaces are taken (accuracies: at every checkpoint).
         transfer_at: steps at which transfer spaces are taken.
         tunings: keyword arguments of `ftgd.Config`.
+        ladder: scale, step, tasks and target (nats of train margin) of chapter 5's comparison of
+            ways to teach; empty for none.
         without: constructions left out of the corpus; others fill their place (the grammar only).
         chapters: parameters of chapters that differ from their defaults.
     """
@@ -70,6 +73,7 @@ class Profile:
     transfer_at: tuple[int, ...]
     tunings: tuple[dict, ...]
     without: tuple[str, ...] = ()
+    ladder: dict = field(default_factory=dict)
     chapters: dict = field(default_factory=dict)
 
     def __hash__(self) -> int:  # settings hold dictionaries, and caches need a hash
@@ -98,7 +102,7 @@ def load_profile(name: str) -> Profile:
         raise InputError(
             f"{path}: unknown setting {', '.join(map(repr, wrong))}; there are {', '.join(known)}"
         )
-    if wrong := [name for name in known if name not in (*given, "without", "chapters")]:
+    if wrong := [name for name in known if name not in (*given, "without", "ladder", "chapters")]:
         raise InputError(f"{path}: missing setting: {', '.join(wrong)}")
     if given["tasks"] == "all":
         given["tasks"] = []
@@ -143,11 +147,30 @@ def _check_profile(profile: Profile) -> None:
             raise InputError(f"tuning {tuning}: loss must be one of {', '.join(LOSSES)}")
         if not 0 < tuning.get("k", 1) <= 1 or not 0.1 < tuning.get("target", 3) < float("inf"):
             raise InputError(f"tuning {tuning}: k is above 0 and at most 1, target above 0.1 nats")
+    if profile.ladder:
+        _check_ladder(profile)
     named = [tuple(tuning.get(n) for n in ("loss", "k", "target")) for tuning in profile.tunings]
     if len(set(named)) < len(named):
         raise InputError(
             "two tunings have the same loss, k and target: tables can't tell them apart"
         )
+
+
+def _check_ladder(profile: Profile) -> None:
+    asked = profile.ladder
+    if not isinstance(asked, dict) or set(asked) != {"scale", "step", "tasks", "target"}:
+        raise InputError(f"ladder must have scale, step, tasks and target, not {asked!r}")
+    if asked["scale"] not in profile.scales:
+        raise InputError(f"ladder: scale {asked['scale']!r} is none of {profile.scales}")
+    if asked["step"] not in (*profile.probe_at, *profile.transfer_at):
+        raise InputError(f"ladder: step {asked['step']!r} is in neither probe_at nor transfer_at")
+    tasks = asked["tasks"]
+    if not isinstance(tasks, list) or not tasks or not all(type(t) is str for t in tasks):
+        raise InputError(f"ladder: tasks must be a list of names, not {tasks!r}")
+    if unknown := sorted(set(tasks) - set(profile.tasks or tasks)):
+        raise InputError(f"ladder: the profile has no task {', '.join(unknown)}")
+    if type(asked["target"]) not in (int, float) or not 0.1 < asked["target"] < float("inf"):
+        raise InputError(f"ladder: target is in nats, above 0.1, not {asked['target']!r}")
 
 
 # --------------------------------------------------------------------------- pairs, corpora, models
@@ -342,7 +365,8 @@ def sweep(profile: Profile | str, out: str | Path | None = None, workers: int | 
         for model, folder in zip(models, folders, strict=True)
     ]
     for place, path in enumerate(folders):
-        for job in cell_jobs(_cells_of(profile, path), pairs, texts, after=place):
+        cells = _cells_of(profile, models[place][0], path)
+        for job in cell_jobs(cells, pairs, texts, after=place):
             cost = job.cost * _size(models[place][0])
             work.append(replace(job, cost=cost))
     say = f"profile {profile.name}: training {len(models)} models, probing them in"
@@ -363,7 +387,7 @@ def sweep(profile: Profile | str, out: str | Path | None = None, workers: int | 
     return assemble(folder, tables, pairs, profile.tunings, about, began)
 
 
-def _cells_of(profile: Profile, folder: Path) -> list[Cell]:
+def _cells_of(profile: Profile, scale: str, folder: Path) -> list[Cell]:
     """All cells of a training's checkpoints, the longest first: no core waits at the end."""
     from taskspace_utils.pretraining import checkpoint_name
 
@@ -373,7 +397,11 @@ def _cells_of(profile: Profile, folder: Path) -> list[Cell]:
         methods = [method for method, at in steps_of.items() if step in at]
         source = Source(str(folder / checkpoint_name(step)))
         found += probing_cells(source, tasks, profile.tunings, methods)
-    return sorted(found, key=lambda cell: ("gradient", "transfer", "accuracy").index(cell.kind))
+        asked = profile.ladder
+        if asked and (scale, step) == (asked["scale"], asked["step"]):
+            found += ladder_cells(source, asked["tasks"], asked["target"])
+    kinds = ("gradient", "ladder", "transfer", "accuracy")
+    return sorted(found, key=lambda cell: kinds.index(cell.kind))
 
 
 def _size(scale: str) -> int:
@@ -404,6 +432,10 @@ def _sweep_key(profile: Profile) -> str:
     settings = {k: v for k, v in vars(profile).items() if k not in ("name", "chapters")}
     if not profile.without:
         del settings["without"]  # what is run without it keeps its name in the store
+    if not profile.ladder:
+        del settings["ladder"]
+    else:
+        settings["ladder"] = profile.ladder | {"code": store.code_version("ladder")}
     inputs = [*store.data_path("grammar").glob("*.yml"), store.data_path("scales.yml")]
     if profile.language == "text":
         inputs += [p for part in ("corpus", "blimp/data") for p in _required_data(part).iterdir()]
