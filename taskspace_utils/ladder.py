@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from taskspace_utils.store import MODEL_KEYS, InputError
+from taskspace_utils.store import InputError
 
 
 @dataclass(frozen=True)
@@ -29,25 +29,27 @@ class Rung:
 
 
 RUNGS = {
-    "good": Rung("good sentence, all tokens", {"loss": "good", "k": 1.0}),
+    "good": Rung(
+        "good sentence, all tokens", {"loss": "good", "k": 1.0, "delta": 0.2, "max_steps": 100}
+    ),  # far steeper in some directions than in others: longer steps would only be halved
     "continuation": Rung("good, from the difference", {"loss": "continuation", "k": 1.0}),
     "critical": Rung("good, differing tokens", {"loss": "critical", "k": 1.0}),
     "differential": Rung("differential", {"k": 1.0, "delta": 0.5}),
     "differential-k0.1": Rung("differential, top 10 %", {"k": 0.1, "delta": 0.5}),
     "differential-k0.01": Rung("differential, top 1 %", {"k": 0.01, "delta": 0.5}),
     "differential-k0.001": Rung("differential, top 0.1 %", {"k": 0.001, "delta": 0.5}),
-    "differential-kl": Rung("differential, KL penalty", {"k": 1.0, "delta": 0.5}, penalty=100.0),
+    "differential-kl": Rung("differential, KL penalty", {"k": 1.0, "delta": 0.5}, penalty=30.0),
 }
 SHAM = "preference_sham"  # phenomenon of tasks that are no grammar: never pooled with the others
 MIN_MASK = 100  # parameters; a smaller mask is not tuned: the model is too small for its k
-MAX_STEPS, REACH = 40, 0.5  # generous: a rung should end at its target, not at its limits
+REACH = 0.5  # of the weights' norm: a rung should end at its target, not at this limit
 EVERY = 0.8  # nats of train margin between two steps that are written down
 SPREAD_PAIRS = 8  # eval pairs of each other task
 PENALTY_TOKENS = 600  # of neutral text that the penalty sees; harm is measured on other lines
 COLUMNS = ["gain_train", "gain", "accuracy", "spread", "harm_kl", "harm_loss", "flag"]
 
 
-# ----------------------------------------------------------------------------------- climbing a rung
+# ---------------------------------------------------------------------------------- climbing a rung
 
 
 def climb(
@@ -76,9 +78,7 @@ def climb(
     train = pairs[(pairs["task"] == source) & (pairs["split"] == "train")]
     if train.empty:
         raise InputError(f"task {source!r} has no train pairs")
-    config = ftgd.Config(
-        **RUNGS[rung].settings, target=target, max_steps=MAX_STEPS, max_displacement=REACH
-    )
+    config = ftgd.Config(**RUNGS[rung].settings, target=target, max_displacement=REACH)
     scales = _Scales(lm, pairs, source, texts)
     rows, steps = [(0, 0.0, scales.read())], 0
     before = ftgd.flat_weights(lm.model)
@@ -101,7 +101,8 @@ def climb(
             flags += [done.reason] if done.reason else []
         finally:
             ftgd.set_weights(lm.model, before)
-    flags += ["not finite"] if not np.isfinite([row[2][0][1] for row in rows]).all() else []
+    if scales.n and not np.isfinite([own[0] for _, _, (own, _) in rows]).all():
+        flags.append("not finite")
     table = [
         (rung, source, step, text, gain, *own, *harm, "; ".join(flags))
         for step, gain, (own, harms) in rows
@@ -221,95 +222,3 @@ def _penalty(lm, texts: Mapping[str, tuple[str, ...]], weight: float):
         return torch.cat([part.flatten() for part in total])
 
     return gradient
-
-
-# --------------------------------------------------------------------------- rungs at an equal gain
-
-VALUES = ["gain_train", "gain", "accuracy", "spread", "harm_kl", "harm_loss"]
-
-
-def at_gain(table: pd.DataFrame, target: float, by: str = "gain") -> pd.DataFrame:
-    """What each tuning had cost when its gain first reached a target.
-
-    Values are interpolated between the two steps around it: linearly, but the divergence by its
-    square root, for it grows with the square of a small move.
-
-    Args:
-        table: rows of `ladder.csv`.
-        by: what is held equal: "gain" (of the held-out margin, nats), "gain_train" (nats) or
-            "accuracy" (its rise on held-out pairs, as a share).
-
-    Returns:
-        One row a model, rung, source and text, with `reached`; values are NaN where it is False.
-    """
-    keys = [*MODEL_KEYS, "rung", "source", "text"]
-    rows = []
-    for key, some in table.groupby(keys, sort=False, dropna=False):
-        some = some.sort_values("tuning_step")
-        rise = (some[by] - some[by].iloc[0]).to_numpy()
-        values = some[VALUES].assign(harm_kl=some["harm_kl"].clip(lower=0) ** 0.5).to_numpy(float)
-        after = np.flatnonzero(rise >= target - 1e-9)
-        found = np.full(len(VALUES), np.nan)
-        if len(after) and (end := after[0]) > 0:
-            share = (target - rise[end - 1]) / (rise[end] - rise[end - 1])
-            found = values[end - 1] + share * (values[end] - values[end - 1])
-        found[VALUES.index("harm_kl")] **= 2
-        rows.append((*key, *found, bool(np.isfinite(found).all()), some["flag"].iloc[0]))
-    return pd.DataFrame(rows, columns=[*keys, *VALUES, "reached", "flag"])
-
-
-def comparable(found: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
-    """The tasks that reached a target on every rung, so that rungs are compared over the same.
-
-    A rung on which fewer than half of the tasks reached it would leave too few, and is left out.
-
-    Args:
-        found: rows of `at_gain`.
-
-    Returns:
-        The rows of those rungs and tasks, and for each rung the number of tasks that reached it.
-    """
-    task = [*MODEL_KEYS, "source"]
-    ends = found.drop_duplicates([*task, "rung"])
-    counts = ends.groupby("rung")["reached"].sum().astype(int)
-    total = ends.drop_duplicates(task).shape[0]
-    kept = found[found["rung"].map(counts) >= max(1, total / 2)]
-    if kept.empty:
-        return kept, counts.to_dict()
-    return kept[kept.groupby(task)["reached"].transform("all")], counts.to_dict()
-
-
-def intervals(
-    rows: pd.DataFrame, value: str, to: str = "differential", draws: int = 2000
-) -> pd.DataFrame:
-    """Means over tasks with 95 % intervals, and each rung beside one of them, task by task.
-
-    Intervals are percentiles of a bootstrap over tasks (seed 0); with few tasks they are too short,
-    so look at the points as well.
-
-    Args:
-        rows: rows of `comparable`, of one text where `value` is a harm.
-        to: the rung that others are compared with: by the geometric mean of ratios where all values
-            are positive, else by the mean difference.
-
-    Returns:
-        One row a rung: n, mean, low, high, versus, versus_low, versus_high, kind of comparison.
-    """
-    task = [*MODEL_KEYS, "source"]
-    wide = rows.groupby([*task, "rung"], dropna=False)[value].mean().unstack("rung")
-    wide = wide[[rung for rung in RUNGS if rung in wide]]
-    if wide.empty:
-        return pd.DataFrame()
-    values = wide.to_numpy()
-    places = np.random.default_rng(0).integers(len(values), size=(draws, len(values)))
-    ratio = bool((values > 0).all())
-    scale = np.log(values) if ratio else values
-    base = scale[:, [list(wide).index(to)]] if to in wide else np.nan
-    table = {"n": len(values)}
-    for name, data, back in (("", values, None), ("versus", scale - base, np.exp)):
-        back = back if ratio and back else np.asarray
-        middle = data.mean(axis=0)
-        low, high = np.percentile(data[places].mean(axis=1), [2.5, 97.5], axis=0)
-        names = [name or "mean", *(f"{name}_{end}".strip("_") for end in ("low", "high"))]
-        table |= dict(zip(names, map(back, (middle, low, high)), strict=True))
-    return pd.DataFrame(table, index=wide.columns).assign(kind="ratio" if ratio else "difference")

@@ -1,62 +1,58 @@
-"""What a tuning gains on its own task, and what it costs on neutral text."""
+"""What the rungs of the ladder gain on their own task, and what they cost on neutral text."""
 
 from __future__ import annotations
-
-from collections.abc import Iterable
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from taskspace_utils import figures
+from taskspace_utils import figures, ladder
+from taskspace_utils.store import Run
+
+LINES = ("-", "--", ":", "-.")
+HARMS = {"harm_kl": "KL from the model before", "harm_loss": "rise of the loss"}
 
 
-def load(results: Iterable[tuple[pd.DataFrame, dict, pd.DataFrame]]) -> pd.DataFrame:
-    """Gain and harm of several tunings.
-
-    Args:
-        results: what `probing.transfer_row` returned for each, with neutral texts.
+def load(run: Run) -> pd.DataFrame:
+    """Every step that was written down: the rows of `ladder.csv`, rungs with their labels.
 
     Returns:
-        columns method, source, gain_train and gain (the rise of the own margin on train and on
-        eval pairs, nats), harm_kl and harm_loss (nats a token, mean over the neutral texts),
-        displacement, steps, reached.
+        columns source, rung, label, tuning_step, text, gain (of the held-out margin, nats),
+        harm_kl and harm_loss (nats a token), flag.
     """
-    rows = []
-    for row, summary, harm in results:
-        loss, k, _ = summary["tuning"].rsplit("-", 2)
-        share = float(k[1:])
-        kind = "plain tuning" if loss == "good" else "FTGD"
-        own = row[row["target"] == row["source"]].iloc[0]
-        rows.append(
-            {
-                "method": f"{kind}, {'no mask' if share == 1 else f'top {share:.0%}'}",
-                "source": summary["source"],
-                "gain_train": summary["own_gain"],
-                "gain": own["margin_after"] - own["margin_before"],
-                **harm[["harm_kl", "harm_loss"]].mean(),
-                **{name: summary[name] for name in ("displacement", "steps", "reached")},
-            }
-        )  # fmt: skip
-    return pd.DataFrame(rows)
+    table = run.table("ladder")
+    labels = {name: rung.label for name, rung in ladder.RUNGS.items()}
+    columns = ["source", "rung", "tuning_step", "text", "gain", "harm_kl", "harm_loss", "flag"]
+    return table[columns].assign(label=table["rung"].map(labels))
 
 
 def plot(table: pd.DataFrame) -> Figure:
-    """Harm against gain, a line a task and method; a hollow point did not reach its target."""
-    fig, axes = figures.new(7.4, 3.6, columns=2)
-    for number, (method, some) in enumerate(table.groupby("method")):
-        colour, marker = figures.COLOURS[number], figures.MARKERS[number]
-        for ax, harm in zip(axes, ("harm_kl", "harm_loss"), strict=True):
-            for _, line in some.groupby("source"):
-                ax.plot(line["gain"], line[harm], color=colour, linewidth=0.8, alpha=0.5)
-            missed = some[some["reached"] == 0]
-            ax.plot(some["gain"], some[harm], marker, color=colour, markersize=5, label=method)
-            ax.plot(missed["gain"], missed[harm], marker, color=colour, markersize=5, mfc="white")
-    axes[0].set(yscale="log", ylabel="KL from the model before (nats a token)")
-    axes[1].set_yscale("symlog", linthresh=0.01)
-    axes[1].set_ylabel("rise of the loss (nats a token)")
-    axes[1].axhline(0, color="black", linewidth=0.6)
+    """Harm against gain: a row a harm, a column a text; a thin line a task, coloured by rung."""
+    texts = sorted(table["text"].unique())
+    fig, axes = figures.new(7.4, 6.0, columns=len(texts), rows=2, squeeze=False, sharex=True)
+    rungs = [rung for rung in ladder.RUNGS if rung in set(table["rung"])]
+    for (row, harm), (column, text) in ((a, b) for a in enumerate(HARMS) for b in enumerate(texts)):
+        ax, some = axes[row, column], table[table["text"] == text]
+        for number, rung in enumerate(rungs):
+            colour, style = _look(number)
+            for _, line in some[some["rung"] == rung].groupby("source"):
+                line = line.sort_values("tuning_step")
+                label = line["label"].iloc[0]
+                ax.plot(line["gain"], line[harm], style, color=colour, linewidth=1, label=label)
+                ax.plot(line["gain"].iloc[-1:], line[harm].iloc[-1:], ".", color=colour)
+        if harm == "harm_kl":
+            ax.set_yscale("log")
+            ax.set_title(f"text: {text}")
+        else:
+            ax.set_yscale("symlog", linthresh=0.01)
+            ax.axhline(0, color="black", linewidth=0.6)
+        if not column:
+            ax.set_ylabel(f"{HARMS[harm]} (nats a token)")
     fig.supxlabel("gain of the own margin on held-out pairs (nats)", fontsize=10)
-    fig.legend(
-        *axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False
-    )
+    named = dict(zip(*axes[0, 0].get_legend_handles_labels()[::-1], strict=True))
+    fig.legend(named.values(), named, loc="outside upper center", ncols=2, fontsize=8)
     return fig
+
+
+def _look(number: int) -> tuple[str, str]:
+    """Colour and line of a rung; a colour comes again only with another line."""
+    return figures.COLOURS[number % 7], LINES[number // 7]
