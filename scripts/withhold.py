@@ -54,9 +54,9 @@ def model(whole: runs.Profile, without: str, seed: int) -> dict[str, pd.DataFram
 def words(profile: runs.Profile) -> pd.DataFrame:
     """What single words and neighbouring words say of each two tasks: lexical_diff, bigram."""
     pairs, corpus = runs.task_pairs(profile), runs.corpus(profile)
-    bigram = Bigram(corpus.train, corpus.words).space(pairs).stack().rename("bigram").round(5)
-    table = lexical_diff(pairs).round({"lexical_diff": 5}).set_index(["a", "b"]).join(bigram)
-    return table.reset_index().query("a <= b")
+    bigram = Bigram(corpus.train, corpus.words).space(pairs).stack().rename("bigram")
+    bigram = bigram.rename_axis(["a", "b"]).reset_index()
+    return lexical_diff(pairs).merge(bigram, on=["a", "b"]).query("a <= b").round(5)
 
 
 def main() -> None:
