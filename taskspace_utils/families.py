@@ -49,7 +49,7 @@ def bootstrap(
     statistic: Callable[[pd.DataFrame], float | pd.Series],
     families: pd.Series,
     ends: tuple[str, ...] = ("a", "b"),
-    draws: int = 499,
+    draws: int = 299,
     seed: int = 0,
     level: float = 0.95,
 ) -> pd.DataFrame:
@@ -127,7 +127,7 @@ def agreement(
     other: pd.DataFrame,
     families: pd.Series,
     permutations: int = 999,
-    draws: int = 499,
+    draws: int = 299,
 ) -> pd.DataFrame:
     """`spaces.agreement` with an interval over families, and once more beyond families.
 
@@ -162,7 +162,7 @@ def within_between(
     groups: pd.Series,
     families: pd.Series,
     permutations: int = 999,
-    draws: int = 499,
+    draws: int = 299,
 ) -> pd.DataFrame:
     """Means within and between groups, and their difference, with intervals over families.
 
@@ -191,10 +191,12 @@ def _p_of_families(
 ) -> dict[str, float]:
     """p of `hypotheses.regress` on `by_family` spaces, of hypotheses that vary between them."""
     names = common(space, *named.values())
+    means = by_family(space.loc[names, names], families)
+    if len(means) < 5:
+        return {}
     grouped = {name: by_family(some.loc[names, names], families) for name, some in named.items()}
     varied = {n: some for n, some in grouped.items() if np.ptp(spaces.cells(some)) > 1e-12}
-    means = by_family(space.loc[names, names], families)
-    if not varied or len(means) < 5:
+    if not varied:
         return {}
     return hypotheses.regress(means, varied, permutations).set_index("hypothesis")["p"].to_dict()
 
@@ -207,7 +209,7 @@ def _kin(table: pd.DataFrame) -> pd.Series:
 
 
 def nearest(
-    space: pd.DataFrame, groups: pd.Series, families: pd.Series, draws: int = 499
+    space: pd.DataFrame, groups: pd.Series, families: pd.Series, draws: int = 299
 ) -> pd.DataFrame:
     """`spaces.nearest_shares_group` with an interval: families of tasks are drawn, not neighbours.
 
@@ -228,7 +230,7 @@ def regress(
     named: dict[str, pd.DataFrame],
     families: pd.Series,
     permutations: int = 999,
-    draws: int = 499,
+    draws: int = 299,
 ) -> pd.DataFrame:
     """`hypotheses.regress` with intervals over families and the p of permuting families.
 

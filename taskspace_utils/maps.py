@@ -76,7 +76,7 @@ def disparity(
     other: pd.DataFrame,
     families: pd.Series,
     permutations: int = 999,
-    draws: int = 499,
+    draws: int = 299,
     seed: int = 0,
 ) -> pd.Series:
     """How much of two maps is left after one was moved, turned and stretched onto the other.
