@@ -37,11 +37,13 @@ def at_gain(table: pd.DataFrame, target: float, by: str = "gain") -> pd.DataFram
         values = some[VALUES].assign(harm_kl=some["harm_kl"].clip(lower=0) ** 0.5).to_numpy(float)
         after = np.flatnonzero(rise >= target - 1e-9)
         found = np.full(len(VALUES), np.nan)
-        if len(after) and (end := after[0]) > 0:
+        reached = len(after) > 0 and after[0] > 0
+        if reached:
+            end = after[0]
             share = (target - rise[end - 1]) / (rise[end] - rise[end - 1])
             found = values[end - 1] + share * (values[end] - values[end - 1])
         found[VALUES.index("harm_kl")] **= 2
-        rows.append((*key, *found, bool(np.isfinite(found).all()), some["flag"].iloc[0]))
+        rows.append((*key, *found, reached, some["flag"].iloc[0]))
     return pd.DataFrame(rows, columns=[*keys, *VALUES, "reached", "flag"])
 
 
@@ -61,9 +63,9 @@ def comparable(found: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
     counts = ends.groupby("rung")["reached"].sum().astype(int)
     total = ends.drop_duplicates(task).shape[0]
     kept = found[found["rung"].map(counts) >= max(1, total / 2)]
-    if kept.empty:
-        return kept, counts.to_dict()
-    return kept[kept.groupby(task)["reached"].transform("all")], counts.to_dict()
+    there = kept[kept["reached"]]
+    everywhere = there.groupby(task, dropna=False)["rung"].transform("nunique")
+    return there[everywhere == kept["rung"].nunique()], counts.to_dict()
 
 
 def intervals(
