@@ -22,6 +22,7 @@ ORDER = [
     "maps",
     "nulls",
     "ladder",
+    "equal_gain",
     "cells",
     "runs",
     "figures",
