@@ -58,21 +58,14 @@ def flagged(run: Run, tuning: str | None = None, **where) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["role", "task", "reason"])
 
 
-def counted(flags: pd.DataFrame, total: int, named: int = 8) -> pd.DataFrame:
-    """How many tasks carry each flag, and which: a row a role and reason.
+def counted(flags: pd.DataFrame, total: int) -> str:
+    """How many tasks carry each flag, and which, as a Markdown list.
 
     Args:
-        total: tasks of the run.
-        named: tasks that are written out; of more, the first few and how many others.
+        total: tasks that were looked at.
     """
-    rows = []
+    lines = []
     for (role, reason), part in flags.groupby(["role", "reason"], sort=True):
-        names = [task.replace("_", " ") for task in part["task"]]
-        more = len(names) - named
-        text = ", ".join(names[:named]) + (f" and {more} more" if more > 0 else "")
-        rows.append(
-            {"as": role, "flag": reason, "tasks": f"{len(names)} of {total}", "which": text}
-        )
-    if not rows:
-        rows = [{"as": "", "flag": "none", "tasks": f"0 of {total}", "which": ""}]
-    return pd.DataFrame(rows).set_index(["as", "flag"])
+        names = ", ".join(task.replace("_", " ") for task in part["task"])
+        lines.append(f"- as {role}, *{reason}*: {len(part)} of {total} ({names})")
+    return "\n".join(lines) if lines else f"None of {total} tasks carries a flag."
