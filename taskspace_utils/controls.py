@@ -156,5 +156,7 @@ def partial_rank(x: np.ndarray, y: np.ndarray, *given: np.ndarray) -> float:
     ranks = [rankdata(v) for v in (x, y, *given)]
     rest = np.column_stack([np.ones(len(x)), *ranks[2:]])
     left = [v - rest @ np.linalg.lstsq(rest, v, rcond=None)[0] for v in ranks[:2]]
-    size = np.sqrt((left[0] @ left[0]) * (left[1] @ left[1]))
-    return float(left[0] @ left[1] / size) if size > 1e-9 else np.nan
+    sizes = [np.linalg.norm(v) for v in left]
+    if min(sizes) < 1e-6:  # the others say all there is to say of one of them
+        return np.nan
+    return float(left[0] @ left[1] / (sizes[0] * sizes[1]))

@@ -29,17 +29,18 @@ def load(rows: list[tuple]) -> pd.DataFrame:
 def plot(table: pd.DataFrame) -> Figure:
     """A point a lesion, with the mean as a bar; left the tasks, right the text."""
     fig, (left, right) = figures.new(7.2, 3.4, 2, width_ratios=[3, 1])
-    for number, (weights, some) in enumerate(table.groupby("weights", sort=True)):
+    groups = list(table.groupby("weights", sort=True))
+    for number, (weights, some) in enumerate(groups):
         colour, marker = figures.COLOURS[number], figures.MARKERS[number]
         for ax, kinds in ((left, KINDS[:3]), (right, KINDS[3:])):
             for place, kind in enumerate(kinds):
                 lost = some.loc[some["kind"] == kind, "lost"]
-                x = place + 0.3 * (number - 0.5)
+                x = place + 0.2 * (number - (len(groups) - 1) / 2)
                 jitter = [x + 0.02 * (i % 5 - 2) for i in range(len(lost))]
                 name = weights if place == 0 else None
                 ax.plot(jitter, lost, marker, color=colour, markersize=4, alpha=0.6, label=name)
                 if len(lost):
-                    ax.hlines(lost.mean(), x - 0.12, x + 0.12, color=colour, linewidth=2.5)
+                    ax.hlines(lost.mean(), x - 0.08, x + 0.08, color=colour, linewidth=2.5)
             ax.set_xticks(range(len(kinds)), kinds)
             ax.set_xlim(-0.6, len(kinds) - 0.4)
             ax.axhline(0, color="black", linewidth=0.5, linestyle=":")

@@ -24,7 +24,7 @@ def load(rows: list[tuple]) -> pd.DataFrame:
 
 
 def plot(table: pd.DataFrame) -> Figure:
-    """A panel for each x axis, its values evenly spaced; chance is dotted, intervals are bars."""
+    """A panel for each x axis, values evenly spaced (seeds unconnected); chance is dotted."""
     panels = list(table["panel"].unique())
     fig, axes = figures.new(2.7 * len(panels), 3.4, len(panels), sharey=True, squeeze=False)
     for ax, panel in zip(axes[0], panels, strict=True):
@@ -38,8 +38,8 @@ def plot(table: pd.DataFrame) -> Figure:
             reach = [points["auc"] - points["low"], points["high"] - points["auc"]]
             reach = pd.DataFrame(reach).clip(lower=0).to_numpy()
             ax.errorbar(x, points["auc"], reach, color=figures.COLOURS[number], capsize=2,
-                        marker=figures.MARKERS[number], markersize=4, linewidth=1,
-                        label=line)  # fmt: skip
+                        marker=figures.MARKERS[number], markersize=4, linewidth=1, label=line,
+                        linestyle="" if panel.startswith("seed") else "-")  # fmt: skip
         ax.axhline(0.5, color="black", linewidth=0.8, linestyle=":")
         ax.set_xticks(range(len(ticks)), ticks)
         ax.set(xlabel=panel, ylim=(0, 1.02))
