@@ -111,15 +111,14 @@ def say(row: pd.Series, form: str = ".2f") -> str:
 def by_family(space: pd.DataFrame, families: pd.Series) -> pd.DataFrame:
     """The space of families: means over their tasks' cells; a task with itself does not count.
 
-    What tasks of one family have in common is on the diagonal, and so in no test of the result.
-    Only a table in which families can change places remains: they are of different sizes, so the
-    blocks of the space itself cannot.
+    What tasks of one family have in common is left out; the diagonal is 1. What remains is a table
+    in which families can change places: the blocks of the space itself, of different sizes, cannot.
     """
     values = space.where(~np.eye(len(space), dtype=bool))
     names = families.reindex(space.index).to_numpy()
     means = values.groupby(names).sum().T.groupby(names).sum().T
     counts = values.notna().astype(float).groupby(names).sum().T.groupby(names).sum().T
-    return means / counts.where(counts > 0)
+    return (means / counts.where(counts > 0)).where(~np.eye(len(means), dtype=bool), 1.0)
 
 
 def agreement(
@@ -192,9 +191,9 @@ def _p_of_families(
     """p of `hypotheses.regress` on `by_family` spaces, of hypotheses that vary between them."""
     names = common(space, *named.values())
     means = by_family(space.loc[names, names], families)
-    if len(means) < 5:
-        return {}
     grouped = {name: by_family(some.loc[names, names], families) for name, some in named.items()}
+    if len(common(means, *grouped.values())) < 5:
+        return {}
     varied = {n: some for n, some in grouped.items() if np.ptp(spaces.cells(some)) > 1e-12}
     if not varied:
         return {}
