@@ -56,7 +56,7 @@ class Bigram:
         return self.differences(pairs) @ np.log(self.p).ravel()
 
     def gradient(self, pairs: pd.DataFrame) -> np.ndarray:
-        """Gradient of the mean of −m over W, shape (words, words); equation 8.4 of chapter 8."""
+        """Gradient of the mean of −m over W, shape (words, words); equation 8.3."""
         counts = np.asarray(self.differences(pairs).mean(axis=0)).reshape(self.p.shape)
         return counts.sum(axis=1, keepdims=True) * self.p - counts
 
