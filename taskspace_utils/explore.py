@@ -323,7 +323,7 @@ for (const box of document.querySelectorAll(".$id:not(.alive)")) {
     svg.append(shape("circle", {class: "mean", cx: x(target), cy: y(mean(points)), r: 8}));
     find(".drawing").replaceChildren(svg);
     slider.setAttribute("aria-valuetext", "k = " + label);
-    find(".said").textContent = `k = $${label}: at a gain of $${target} nats, the mean $${name} on `
+    find(".said").textContent = `k = $${label}: at a gain of $${target} nat$${target === 1 ? "" : "s"}, the mean $${name} on `
       + `the text $${text} is $${mean(points).toPrecision(3)} nats a token, over the `
       + `$${tasks.length} tasks that got so far with every k (blue points).`;
   };
@@ -331,7 +331,7 @@ for (const box of document.querySelectorAll(".$id:not(.alive)")) {
     ...pairs.map(([name, value]) => new Option(name, value)));
   slider.max = data.ks.length - 1;
   slider.value = data.ks.length - 1;
-  fill(".target", data.targets.map((g) => [g + " nats", g]));
+  fill(".target", data.targets.map((g) => [g + (g === 1 ? " nat" : " nats"), g]));
   fill(".text", Object.keys(data.values).map((name) => [name, name]));
   fill(".harm", data.harms.map((name, i) => [name, i]));
   for (const one of box.querySelectorAll("input, select")) one.addEventListener("input", show);
@@ -365,6 +365,9 @@ def balance(
         if "loss" not in rung.settings and not rung.penalty
     }
     table = table[table["rung"].isin(share)]
+    nothing = InputError("no task reached any of the targets with every k: choose smaller ones")
+    if table.empty:
+        raise nothing
     grid = sorted({*targets, *(g / 2 for g in range(1, int(2 * max(targets)) + 1))})
     found = pd.concat([equal_gain.at_gain(table, g, by).assign(grid=g) for g in grid])
     able = found.groupby("rung")["reached"].any()
@@ -373,7 +376,7 @@ def balance(
     counts = found.groupby(["grid", "source"])["reached"].all().groupby("grid").sum()
     targets = tuple(g for g in targets if counts.get(g, 0) > 0)
     if not targets:
-        raise InputError("no task reached any of the targets with every k: choose smaller ones")
+        raise nothing
     tasks = sorted(found["source"].unique())
     cells = found.set_index(["text", "rung", "source", "grid"])[[*HARMS, "reached"]].to_dict(
         "index"
@@ -388,7 +391,7 @@ def balance(
     kept = [i for i in range(len(tasks)) if all(of_k[i][end] for of_k in values[text])]
     means = [sum(of_k[i][end][0] for i in kept) / len(kept) for of_k in values[text]]
     first = (
-        f"At a gain of {targets[0]:g} nats, mean divergence on the text {text} over the "
+        f"At a gain of {targets[0]:g} nat{'s' * (targets[0] != 1)}, mean divergence on the text {text} over the "
         f"{len(kept)} tasks that got so far with every k: "
         + "; ".join(f"{mean:.3g} with k = {k}" for k, mean in zip(data["ks"], means, strict=True))
     )
