@@ -323,8 +323,9 @@ for (const box of document.querySelectorAll(".$id:not(.alive)")) {
     svg.append(shape("circle", {class: "mean", cx: x(target), cy: y(mean(points)), r: 8}));
     find(".drawing").replaceChildren(svg);
     slider.setAttribute("aria-valuetext", "k = " + label);
-    find(".said").textContent = `k = $${label}: at a gain of $${target} nat$${target === 1 ? "" : "s"}, the mean $${name} on `
-      + `the text $${text} is $${mean(points).toPrecision(3)} nats a token, over the `
+    const nats = target === 1 ? "nat" : "nats";
+    find(".said").textContent = `k = $${label}: at a gain of $${target} $${nats}, the mean `
+      + `$${name} on the text $${text} is $${mean(points).toPrecision(3)} nats a token, over the `
       + `$${tasks.length} tasks that got so far with every k (blue points).`;
   };
   const fill = (selector, pairs) => find(selector).append(
@@ -391,8 +392,8 @@ def balance(
     kept = [i for i in range(len(tasks)) if all(of_k[i][end] for of_k in values[text])]
     means = [sum(of_k[i][end][0] for i in kept) / len(kept) for of_k in values[text]]
     first = (
-        f"At a gain of {targets[0]:g} nat{'s' * (targets[0] != 1)}, mean divergence on the text {text} over the "
-        f"{len(kept)} tasks that got so far with every k: "
+        f"At a gain of {targets[0]:g} nat{'s' * (targets[0] != 1)}, mean divergence on the text "
+        f"{text} over the {len(kept)} tasks that got so far with every k: "
         + "; ".join(f"{mean:.3g} with k = {k}" for k, mean in zip(data["ks"], means, strict=True))
     )
     inert = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
