@@ -140,8 +140,16 @@ def agreement(
     grouped = [by_family(space.loc[names, names], families) for space in (one, other)]
     rest = _apart(table, families)
     parts = [bootstrap(some, spearman, families, draws=draws) for some in (table, rest)]
-    p = [spaces.agreement(*some, permutations)[1] for some in ((one, other), grouped)]
+    p = [_p_of_agreement(*some, permutations) for some in ((one, other), grouped)]
     return pd.concat(parts).set_axis(["all", "beyond"]).assign(p=p, n=[len(table), len(rest)])
+
+
+def _p_of_agreement(one: pd.DataFrame, other: pd.DataFrame, permutations: int) -> float:
+    names = common(one, other)
+    flat = any(
+        np.ptp(spaces.cells(s.loc[names, names])) == 0 for s in (one, other) if len(names) > 1
+    )
+    return np.nan if len(names) < 4 or flat else spaces.agreement(one, other, permutations)[1]
 
 
 def _apart(table: pd.DataFrame, families: pd.Series) -> pd.DataFrame:

@@ -31,8 +31,11 @@ def plot(table: pd.DataFrame) -> Figure:
     measures = list(dict.fromkeys(table["measure"]))
     layers = list(dict.fromkeys(table["layer"]))
     groups = list(dict.fromkeys(table["group"]))
-    fig, axes = figures.new(2.4 * len(measures) + 1, 3.4, len(measures), squeeze=False)
-    for ax, measure in zip(axes[0], measures, strict=True):
+    rows, columns = -(-len(measures) // 3), min(3, len(measures))
+    fig, axes = figures.new(2.6 * columns, 2.7 * rows, columns, rows, squeeze=False, sharex=True)
+    for ax in axes.flat[len(measures) :]:
+        ax.set_visible(False)
+    for ax, measure in zip(axes.flat, measures, strict=False):
         for number, group in enumerate(groups):
             some = table[(table["measure"] == measure) & (table["group"] == group)]
             if some.empty:
@@ -45,6 +48,8 @@ def plot(table: pd.DataFrame) -> Figure:
         ax.axhline(0, color="black", linewidth=0.4)
         ax.set_xticks(range(len(layers)), layers, rotation=60, ha="right", fontsize=8)
         ax.set_title(figures.readable(measure))
-    shown = {label: mark for ax in axes[0] for mark, label in zip(*ax.get_legend_handles_labels())}
+    shown = {
+        label: mark for ax in axes.flat for mark, label in zip(*ax.get_legend_handles_labels())
+    }
     fig.legend(shown.values(), shown, loc="outside upper center", ncols=4, frameon=False)
     return fig
