@@ -252,6 +252,8 @@ def regress(
     table = cell_table({"space": space, **named})
     ends = bootstrap(table, lambda some: slopes(some, list(named)), families, draws=draws)
     result = result.merge(ends[["low", "high"]], left_on="hypothesis", right_index=True)
+    unknown = ~np.isfinite(result["vif"].to_numpy())  # the others contain it: any slope would do
+    result.loc[unknown, ["low", "high"]] = np.nan
     p = _p_of_families(space, named, families, permutations)
     result["p_families"] = result["hypothesis"].map(p).astype(float)
     result["n_families"] = families.reindex(names).nunique()

@@ -22,6 +22,7 @@ ORDER = [
     "families",
     "maps",
     "nulls",
+    "flags",
     "ladder",
     "equal_gain",
     "cells",
