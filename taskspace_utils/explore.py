@@ -369,7 +369,7 @@ def balance(
     nothing = InputError("no task reached any of the targets with every k: choose smaller ones")
     if table.empty:
         raise nothing
-    grid = sorted({*targets, *(g / 2 for g in range(1, int(2 * max(targets)) + 1))})
+    grid = sorted({*targets, *(g / 4 for g in range(1, int(4 * max(targets)) + 1))})
     found = pd.concat([equal_gain.at_gain(table, g, by).assign(grid=g) for g in grid])
     able = found.groupby("rung")["reached"].any()
     ks = [name for name in sorted(share, key=share.get) if able.get(name, False)]

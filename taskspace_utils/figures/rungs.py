@@ -61,5 +61,6 @@ def plot(table: pd.DataFrame) -> Figure:
     axes[2].set_xscale("log")
     axes[1].set_xscale("symlog", linthresh=0.01)
     if rungs:
-        fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
+        names = axes[0].get_legend_handles_labels()
+        fig.legend(*names, loc="outside upper center", ncols=2, frameon=False)
     return fig
