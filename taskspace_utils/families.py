@@ -55,8 +55,9 @@ def bootstrap(
 ) -> pd.DataFrame:
     """Percentile intervals of statistics of a table when families of tasks are drawn anew.
 
-    A row counts as often as the families of its tasks were drawn: a cell within a family drawn
-    twice counts four times. A task with itself is no cell and becomes none by being drawn twice.
+    A cell of two families counts as often as both were drawn, one within a family as often as the
+    family was. (Two copies of a family have no cells with each other, as a task has none with
+    itself; counting them would make likeness within families weigh double in every draw.)
 
     Args:
         table: one row a cell, or a task; a row's tasks stand in the columns `ends`.
@@ -73,7 +74,9 @@ def bootstrap(
     if units >= MIN_FAMILIES:
         rng = np.random.default_rng(seed)
         for drawn in rng.multinomial(units, np.full(units, 1 / units), size=draws):
-            times = np.prod([drawn[place] for place in which], axis=0)
+            times = drawn[which[0]]
+            for place in which[1:]:  # `which` holds one end or two
+                times = np.where(place == which[0], times, times * drawn[place])
             some = table.take(np.repeat(np.arange(len(table)), times))
             found.append(
                 _row(statistic(some)).reindex(whole.index) if len(some) else whole * np.nan

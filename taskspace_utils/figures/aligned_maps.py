@@ -40,7 +40,7 @@ def plot(table: pd.DataFrame) -> Figure:
     """A column a space, a row a form; the stress beside that of random vectors above each map."""
     names = list(dict.fromkeys(table["name"]))
     forms = list(dict.fromkeys(table["form"]))
-    fig, axes = figures.new(2.5 * len(names) + 1.6, 2.6 * len(forms), len(names), len(forms),
+    fig, axes = figures.new(2.1 * len(names) + 1.6, 2.4 * len(forms), len(names), len(forms),
                             squeeze=False)  # fmt: skip
     looks = figures.look(table["phenomenon"])
     for row, form in zip(axes, forms, strict=True):
