@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from taskspace_utils import store
+from taskspace_utils import ladder, store
 from taskspace_utils.jobs import Job
 
 METHODS = ("transfer", "gradient")
@@ -36,12 +36,12 @@ class Source:
 
 @dataclass(frozen=True)
 class Cell:
-    """One piece of probing: `kind` is accuracy, gradient or transfer."""
+    """One piece of probing: `kind` is accuracy, gradient, transfer or ladder."""
 
     kind: str
     source: Source
     task: str = ""
-    tuning: tuple = ()  # items of ftgd.Config
+    tuning: tuple = ()  # items of ftgd.Config; of a ladder, its rung and its target
     k: float = 0.01
 
 
@@ -84,6 +84,8 @@ def _compute(cell: Cell, pairs: pd.DataFrame, texts: Texts) -> dict[str, pd.Data
     elif cell.kind == "gradient":
         space, facts = probing.gradient_space(lm, pairs, cell.k)
         tables = {"gradient": space, "tasks": facts}
+    elif cell.kind == "ladder":
+        tables = {"ladder": ladder.climb(lm, pairs, cell.task, texts=texts, **dict(cell.tuning))}
     else:
         neutral = probing.neutral_texts(lm, texts)
         config = ftgd.Config(**dict(cell.tuning))
@@ -116,19 +118,20 @@ def cell_jobs(
     Args:
         after: place of the job that makes the cells' model, where it isn't there yet.
     """
-    inputs = store.key_of(
-        {
-            "pairs": store.text_key(map(repr, pairs.itertuples(index=False))),
-            "texts": store.text_key(line for n in texts for line in (n, *texts[n], "")),
-            "method": store.method_version(),
-            **store.versions(),
-        }
-    )
+    parts = {
+        "pairs": store.text_key(map(repr, pairs.itertuples(index=False))),
+        "texts": store.text_key(line for n in texts for line in (n, *texts[n], "")),
+        "method": store.method_version(),
+        **store.versions(),
+    }
+    inputs = dict.fromkeys(("accuracy", "gradient", "transfer"), store.key_of(parts))
+    inputs["ladder"] = store.key_of(parts | {"ladder": store.code_version("ladder")})
     tokens = pairs["good"].str.split().str.len().sum() * 2
     own = tokens / max(1, pairs["task"].nunique())  # of one task
     # passes over tokens: a gradient costs three, a tuning takes about twelve gradients
     cost = {"accuracy": tokens, "gradient": 3 * tokens, "transfer": tokens / 2 + 18 * own}
-    return [Job(run_cell, (c, pairs, texts, inputs), cost[c.kind], after) for c in cells]
+    cost["ladder"] = tokens + 60 * own
+    return [Job(run_cell, (c, pairs, texts, inputs[c.kind]), cost[c.kind], after) for c in cells]
 
 
 def tables_of(results: Iterable[dict]) -> dict[str, pd.DataFrame]:
@@ -169,6 +172,12 @@ def probing_cells(
         settings = [tuple(sorted(t.items())) for t in tunings]
         cells += [Cell("transfer", source, task, tuning) for tuning in settings for task in tasks]
     return cells
+
+
+def ladder_cells(source: Source, tasks: Iterable[str], target: float) -> list[Cell]:
+    """One model's ladder: a cell a task and rung."""
+    settings = [(("rung", rung), ("target", float(target))) for rung in ladder.RUNGS]
+    return [Cell("ladder", source, task, one) for task in sorted(tasks) for one in settings]
 
 
 def plan(source: Source, pairs: pd.DataFrame, methods: Iterable[str], tunings: int) -> str:

@@ -17,6 +17,7 @@ import pandas as pd
 import torch
 
 from taskspace_utils.models import LanguageModel
+from taskspace_utils.pairs import differing
 from taskspace_utils.scoring import passes
 
 # What is learnt from a pair: FTGD, and three ways of learning from the good sentence alone.
@@ -191,17 +192,6 @@ def _terms(
     return ids, torch.tensor(weight)
 
 
-def differing(a: list, b: list) -> tuple[int, int]:
-    """Where in `a` the part begins and ends that differs from `b`, between what both share."""
-    start, most = 0, min(len(a), len(b))
-    while start < most and a[start] == b[start]:
-        start += 1
-    end = 0
-    while end < most - start and a[-1 - end] == b[-1 - end]:
-        end += 1
-    return start, len(a) - end
-
-
 def top_k(gradient: torch.Tensor, k: float) -> torch.Tensor:
     """Indices of the largest |g|: exactly max(1, round(k·P)) of them, ascending.
 
@@ -239,7 +229,7 @@ def tune(
             and the step's predicted gain is still δ.
     """
     start = flat_weights(lm.model)
-    size = norm(start)
+    size = norm(start) or 1.0  # weights that are all 0 have no length to take a share of
     gradient, loss, good, bad = _loss(lm, pairs, config.loss)
     mask = None if config.k >= 1 else top_k(gradient, config.k)
     first_margin = (good - bad).mean()

@@ -354,3 +354,14 @@ def _groups(task: str, rows: list[dict], seed: int) -> list[list[dict]]:
     for group in groups.values():
         group.sort(key=lambda hashed: hashed[0])
     return [[row for _, row in g] for g in sorted(groups.values(), key=lambda g: g[0][0])]
+
+
+def differing(a: list, b: list) -> tuple[int, int]:
+    """Where in `a` the part begins and ends that differs from `b`, between what both share."""
+    start, most = 0, min(len(a), len(b))
+    while start < most and a[start] == b[start]:
+        start += 1
+    end = 0
+    while end < most - start and a[-1 - end] == b[-1 - end]:
+        end += 1
+    return start, len(a) - end

@@ -1,4 +1,4 @@
-"""Runs: profiles, what they are run on, and the run folders that come of them.
+"""Runs: what a profile's grid is run on, and the run folders that come of it.
 
 A profile declares a grid: scale × seed × checkpoint × task. A sweep trains what is missing, runs
 the grid's cells, and writes one run folder. This module imports no torch at its top, so that
@@ -12,7 +12,7 @@ import os
 import platform
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -24,145 +24,13 @@ from taskspace_utils.cells import (
     Source,
     Texts,
     cell_jobs,
+    ladder_cells,
     loaded,
     probing_cells,
     tables_of,
 )
+from taskspace_utils.profiles import Profile, load_profile
 from taskspace_utils.store import InputError, Run
-from taskspace_utils.templates import read_yaml
-
-LOSSES = ("differential", "good", "continuation", "critical")  # `ftgd.LOSSES`, without its torch
-
-# ----------------------------------------------------------------------------------------- profiles
-
-
-@dataclass(frozen=True)
-class Profile:
-    """A declared grid; a file of `data/profiles/`.
-
-    Attributes:
-        language: "grammar" (ours) or "text" (`$TASKSPACES_DATA`: its corpus, and BLiMP).
-        tasks: names of tasks; empty means all.
-        pairs_per_task: half for training, half for evaluation.
-        lexicon: "shared" (both halves draw from all words) or "disjoint" (no content word stands in
-            both; the grammar only).
-        sentences: of the grammar's corpus.
-        steps: of pre-training.
-        probe_at: steps at which gradient spaces are taken (accuracies: at every checkpoint).
-        transfer_at: steps at which transfer spaces are taken.
-        tunings: keyword arguments of `ftgd.Config`.
-        chapters: parameters of chapters that differ from their defaults.
-    """
-
-    name: str
-    language: str
-    tasks: tuple[str, ...]
-    pairs_per_task: int
-    lexicon: str
-    pair_seed: int
-    sentences: int
-    corpus_seed: int
-    scales: tuple[str, ...]
-    seeds: tuple[int, ...]
-    steps: int
-    probe_at: tuple[int, ...]
-    transfer_at: tuple[int, ...]
-    tunings: tuple[dict, ...]
-    chapters: dict = field(default_factory=dict)
-
-    def __hash__(self) -> int:  # settings hold dictionaries, and caches need a hash
-        return hash(store.key_of(asdict(self)))
-
-
-def load_profile(name: str) -> Profile:
-    """The profile of this name.
-
-    Raises:
-        InputError: there is none, or its file has an unknown, missing or wrong setting.
-    """
-    folder = store.data_path("profiles")
-    path = folder / f"{name}.yml"
-    if Path(name).name != name or not path.is_file():
-        names = ", ".join(sorted(p.stem for p in folder.glob("*.yml")))
-        raise InputError(f"no profile named {name!r}; there are {names}")
-    given = read_yaml(path, dict)
-    known = [f.name for f in fields(Profile) if f.name != "name"]
-    if wrong := set(given) - set(known):
-        raise InputError(
-            f"{path}: unknown setting {', '.join(map(repr, wrong))}; there are {', '.join(known)}"
-        )
-    if wrong := [name for name in known if name not in given and name != "chapters"]:
-        raise InputError(f"{path}: missing setting: {', '.join(wrong)}")
-    if given["tasks"] == "all":
-        given["tasks"] = []
-    try:
-        profile = Profile(
-            name, **{k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
-        )
-        _check_profile(profile)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{path}: {error}") from error
-    return profile
-
-
-def _check_profile(profile: Profile) -> None:
-    for name in ("pairs_per_task", "pair_seed", "sentences", "corpus_seed", "steps"):
-        if type(getattr(profile, name)) is not int:
-            raise InputError(f"{name} must be a whole number, not {getattr(profile, name)!r}")
-    kinds = {"tasks": str, "scales": str, "seeds": int, "tunings": dict}
-    for name, kind in (kinds | {"probe_at": int, "transfer_at": int}).items():
-        values = getattr(profile, name)
-        if not isinstance(values, tuple) or not all(type(value) is kind for value in values):
-            raise InputError(f"{name} must be a list, each of it a {kind.__name__}, not {values!r}")
-    for name in ("tasks", "scales", "seeds"):
-        if len(set(values := getattr(profile, name))) < len(values):
-            raise InputError(f"{name} must name each one once, not {values!r}")
-    if not all(0 <= seed < 2**32 for seed in profile.seeds):
-        raise InputError(f"seeds must be from 0 to 2^32 - 1, not {profile.seeds!r}")
-    if not profile.scales or not profile.seeds:
-        raise InputError("scales and seeds must each name one at least")
-    if profile.language not in ("grammar", "text"):
-        raise InputError(f"language must be grammar or text, not {profile.language!r}")
-    if profile.lexicon not in ("shared", "disjoint"):
-        raise InputError(f"lexicon must be shared or disjoint, not {profile.lexicon!r}")
-    if profile.language == "text" and profile.lexicon == "disjoint":
-        raise InputError("real text has no lexicon to divide; lexicon must be shared")
-    if profile.sentences < (10 if profile.language == "grammar" else 0):
-        raise InputError(f"sentences is {profile.sentences}; the grammar's corpus needs 10")
-    if not isinstance(profile.chapters, dict) or not all(
-        isinstance(settings, dict) for settings in profile.chapters.values()
-    ):
-        raise InputError("chapters must be a mapping of chapters to their parameters")
-    if profile.steps < 1 or profile.pairs_per_task < 4:
-        raise InputError("steps must be at least 1, and pairs_per_task at least 4")
-    for step in (*profile.probe_at, *profile.transfer_at):
-        if not 0 <= step <= profile.steps:
-            raise InputError(f"step {step} is outside the training of {profile.steps} steps")
-    for tuning in profile.tunings:
-        if not set(tuning) <= {"loss", "k", "target", "delta", "max_steps", "max_displacement"}:
-            raise InputError(f"tuning {tuning} has an unknown setting")
-        if tuning.get("loss", "differential") not in LOSSES:
-            raise InputError(f"tuning {tuning}: loss must be one of {', '.join(LOSSES)}")
-        for name in set(tuning) - {"loss"}:
-            value, kinds = tuning[name], (int,) if name == "max_steps" else (int, float)
-            if type(value) not in kinds or not 0 < value < float("inf"):
-                what = "whole number" if name == "max_steps" else "number"
-                raise InputError(f"tuning {tuning}: {name} must be a {what} above 0")
-        if not 0 < tuning.get("k", 1) <= 1 or not 0.1 < tuning.get("target", 3) < float("inf"):
-            raise InputError(f"tuning {tuning}: k is above 0 and at most 1, target above 0.1 nats")
-    named = [
-        (
-            tuning.get("loss", LOSSES[0]),
-            f"{tuning.get('k', 0.01):g}",
-            f"{tuning.get('target', 3):g}",
-        )
-        for tuning in profile.tunings  # as `ftgd.Config.id` has them
-    ]
-    if len(set(named)) < len(named):
-        raise InputError(
-            "two tunings have the same loss, k and target: tables can't tell them apart"
-        )
-
 
 # --------------------------------------------------------------------------- pairs, corpora, models
 
@@ -223,10 +91,12 @@ def corpus(profile: Profile | str):
     grammar = load_grammar()
     pairs = task_pairs(profile)
     shown = {*pairs["good"], *pairs["bad"]}
-    train = grammar.corpus(profile.sentences, profile.corpus_seed, exclude=shown)
+    size, seed, without = profile.sentences, profile.corpus_seed, profile.without
+    train = grammar.corpus(size, seed, exclude=shown, without=without)
     seen = shown | set(train)
-    held_out = grammar.corpus(HELD_OUT_LINES, profile.corpus_seed + 1, exclude=seen)
-    other = grammar.other_text(HELD_OUT_LINES, profile.corpus_seed, exclude=seen)
+    # Held-out text has all constructions, so that losses with and without one can be compared.
+    held_out = grammar.corpus(HELD_OUT_LINES, seed + 1, exclude=seen)
+    other = grammar.other_text(HELD_OUT_LINES, seed, exclude=seen)
     texts = {"held-out": held_out, OTHER_TEXT: other}
     return Corpus(train, texts, tuple(grammar.vocabulary()))
 
@@ -354,7 +224,8 @@ def sweep(profile: Profile | str, out: str | Path | None = None, workers: int | 
         for model, folder in zip(models, folders, strict=True)
     ]
     for place, path in enumerate(folders):
-        for job in cell_jobs(_cells_of(profile, path), pairs, texts, after=place):
+        cells = _cells_of(profile, models[place][0], path)
+        for job in cell_jobs(cells, pairs, texts, after=place):
             cost = job.cost * _size(models[place][0])
             work.append(replace(job, cost=cost))
     say = f"profile {profile.name}: training {len(models)} models, probing them in"
@@ -372,10 +243,11 @@ def sweep(profile: Profile | str, out: str | Path | None = None, workers: int | 
         "parameters": {k: v for k, v in vars(profile).items() if k != "chapters"},
         "bos": "bos",
     }
-    return assemble(folder, tables, pairs, profile.tunings, about, began)
+    tunings = profile.tunings_of(*profile.scales)
+    return assemble(folder, tables, pairs, tunings, about, began)
 
 
-def _cells_of(profile: Profile, folder: Path) -> list[Cell]:
+def _cells_of(profile: Profile, scale: str, folder: Path) -> list[Cell]:
     """All cells of a training's checkpoints, the longest first: no core waits at the end."""
     from taskspace_utils.pretraining import checkpoint_name
 
@@ -384,8 +256,12 @@ def _cells_of(profile: Profile, folder: Path) -> list[Cell]:
     for step in _steps(profile):
         methods = [method for method, at in steps_of.items() if step in at]
         source = Source(str(folder / checkpoint_name(step)))
-        found += probing_cells(source, tasks, profile.tunings, methods)
-    return sorted(found, key=lambda cell: ("gradient", "transfer", "accuracy").index(cell.kind))
+        found += probing_cells(source, tasks, profile.tunings_of(scale), methods)
+        asked = profile.ladder
+        if asked and (scale, step) == (asked["scale"], asked["step"]):
+            found += ladder_cells(source, asked["tasks"], asked["target"])
+    kinds = ("gradient", "ladder", "transfer", "accuracy")
+    return sorted(found, key=lambda cell: kinds.index(cell.kind))
 
 
 def _size(scale: str) -> int:
@@ -414,6 +290,12 @@ def _steps(profile: Profile) -> list[int]:
 def _sweep_key(profile: Profile) -> str:
     """What a sweep's numbers depend on, found out without computing any."""
     settings = {k: v for k, v in vars(profile).items() if k not in ("name", "chapters")}
+    if not profile.without:
+        del settings["without"]  # what is run without it keeps its name in the store
+    if not profile.ladder:
+        del settings["ladder"]
+    else:
+        settings["ladder"] = profile.ladder | {"code": store.code_version("ladder")}
     inputs = [*store.data_path("grammar").glob("*.yml"), store.data_path("scales.yml")]
     if profile.language == "text":
         inputs += [p for part in ("corpus", "blimp/data") for p in _required_data(part).iterdir()]

@@ -65,6 +65,10 @@ TABLES: dict[str, tuple[list[str], list[str]]] = {
         ["own_gain", "steps", "reached", "displacement", "flag"],
     ),
     "harm": ([*MODEL_KEYS, "tuning", "source", "text"], ["harm_kl", "harm_loss"]),
+    "ladder": (
+        [*MODEL_KEYS, "rung", "source", "tuning_step", "text"],
+        ["gain_train", "gain", "accuracy", "spread", "harm_kl", "harm_loss", "flag"],
+    ),
     "gradient": (
         [*MODEL_KEYS, "a", "b"],
         [
@@ -106,7 +110,7 @@ TABLES: dict[str, tuple[list[str], list[str]]] = {
 }
 # Read back as text even when every cell is empty or looks like a number: 1 and 01 are two pairs.
 TEXT_COLUMNS = {"model", "scale", "flag", "phenomenon", "family", "sham_of", "task", "pair_id"}
-TEXT_COLUMNS |= {"source", "target", "a", "b", "tuning", "text"}
+TEXT_COLUMNS |= {"source", "target", "a", "b", "tuning", "text", "rung"}
 
 
 class InputError(ValueError):
@@ -167,15 +171,20 @@ def text_key(lines: Iterable[str]) -> str:
     return digest.hexdigest()[:16]
 
 
-@functools.cache  # what was imported counts, not what is edited while it runs
 def method_version() -> str:
-    """12 hex digits that stand for the code of the method rooms taken as one.
+    """12 hex digits that stand for the code of the method rooms taken as one."""
+    return code_version(*METHOD_ROOMS)
+
+
+@functools.cache  # what was imported counts, not what is edited while it runs
+def code_version(*rooms: str) -> str:
+    """12 hex digits that stand for the code of these rooms of the package.
 
     Comments, docstrings and layout do not count: they change no number.
     """
     here = Path(__file__).parent
     digest = hashlib.sha256()
-    for room in METHOD_ROOMS:
+    for room in rooms:
         tree = ast.parse((here / f"{room}.py").read_text(encoding="utf-8"))
         for node in ast.walk(tree):
             body = getattr(node, "body", None)

@@ -1,62 +1,65 @@
-"""What a tuning gains on its own task, and what it costs on neutral text."""
+"""What each rung of the ladder gains on its own task, and how far it moves other predictions."""
 
 from __future__ import annotations
-
-from collections.abc import Iterable
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from taskspace_utils import figures
+from taskspace_utils import figures, ladder
+from taskspace_utils.store import Run
+
+# Lessons from good sentences in one colour, differentials in another: the darker, the wider a mask.
+LOOKS = {
+    "good": ("#D55E00", "-"),
+    "continuation": ("#D55E00", "--"),
+    "critical": ("#D55E00", ":"),
+    "differential": ("#000000", "-"),
+    "differential-k0.1": ("#0072B2", "-"),
+    "differential-k0.01": ("#0072B2", "--"),
+    "differential-k0.001": ("#0072B2", ":"),
+    "differential-kl": ("#009E73", "-"),
+}
 
 
-def load(results: Iterable[tuple[pd.DataFrame, dict, pd.DataFrame]]) -> pd.DataFrame:
-    """Gain and harm of several tunings.
-
-    Args:
-        results: what `probing.transfer_row` returned for each, with neutral texts.
+def load(run: Run) -> pd.DataFrame:
+    """Every step that was written down, harm as the mean over the neutral texts.
 
     Returns:
-        columns method, source, gain_train and gain (the rise of the own margin on train and on
-        eval pairs, nats), harm_kl and harm_loss (nats a token, mean over the neutral texts),
-        displacement, steps, reached.
+        columns source, rung, label, tuning_step, gain (of the held-out margin, nats), harm_kl and
+        harm_loss (nats a token).
     """
-    rows = []
-    for row, summary, harm in results:
-        loss, k, _ = summary["tuning"].rsplit("-", 2)
-        share = float(k[1:])
-        kind = "plain tuning" if loss == "good" else "FTGD"
-        own = row[row["target"] == row["source"]].iloc[0]
-        rows.append(
-            {
-                "method": f"{kind}, {'no mask' if share == 1 else f'top {share:.0%}'}",
-                "source": summary["source"],
-                "gain_train": summary["own_gain"],
-                "gain": own["margin_after"] - own["margin_before"],
-                **harm[["harm_kl", "harm_loss"]].mean(),
-                **{name: summary[name] for name in ("displacement", "steps", "reached")},
-            }
-        )  # fmt: skip
-    return pd.DataFrame(rows)
+    table = run.table("ladder")
+    keys = ["model", "source", "rung", "tuning_step"]
+    table = table.groupby(keys, as_index=False)[["gain", "harm_kl", "harm_loss"]].mean()
+    labels = {name: rung.label for name, rung in ladder.RUNGS.items()}
+    return table.assign(label=table["rung"].map(labels))
 
 
 def plot(table: pd.DataFrame) -> Figure:
-    """Harm against gain, a line a task and method; a hollow point did not reach its target."""
-    fig, axes = figures.new(7.4, 3.6, columns=2)
-    for number, (method, some) in enumerate(table.groupby("method")):
-        colour, marker = figures.COLOURS[number], figures.MARKERS[number]
-        for ax, harm in zip(axes, ("harm_kl", "harm_loss"), strict=True):
-            for _, line in some.groupby("source"):
-                ax.plot(line["gain"], line[harm], color=colour, linewidth=0.8, alpha=0.5)
-            missed = some[some["reached"] == 0]
-            ax.plot(some["gain"], some[harm], marker, color=colour, markersize=5, label=method)
-            ax.plot(missed["gain"], missed[harm], marker, color=colour, markersize=5, mfc="white")
-    axes[0].set(yscale="log", ylabel="KL from the model before (nats a token)")
-    axes[1].set_yscale("symlog", linthresh=0.01)
-    axes[1].set_ylabel("rise of the loss (nats a token)")
-    axes[1].axhline(0, color="black", linewidth=0.6)
-    fig.supxlabel("gain of the own margin on held-out pairs (nats)", fontsize=10)
-    fig.legend(
-        *axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False
+    """A panel a task, a line a rung; a dot where its tuning ended."""
+    tasks = sorted(table["source"].unique())
+    columns = min(3, len(tasks))
+    rows = -(-len(tasks) // columns)
+    fig, axes = figures.new(
+        7.4, 2.2 * rows + 1.2, columns=columns, rows=rows, squeeze=False, sharex=True, sharey=True
     )
+    moved = table[table["tuning_step"] > 0]  # before, the divergence is 0, which has no logarithm
+    for ax, task in zip(axes.flat, tasks, strict=False):
+        some = moved[moved["source"] == task]
+        for rung, (colour, style) in LOOKS.items():
+            for _, line in some[some["rung"] == rung].groupby("model"):
+                line = line.sort_values("tuning_step")
+                ax.plot(line["gain"], line["harm_kl"], style, color=colour, linewidth=1.4)
+                ax.plot(line["gain"].iloc[-1:], line["harm_kl"].iloc[-1:], ".", color=colour)
+        ax.set_title(figures.readable(task), fontsize=9)
+        ax.set_yscale("log")
+    for ax in list(axes.flat)[len(tasks) :]:
+        ax.set_visible(False)
+    fig.supxlabel("gain of the own margin on held-out pairs (nats)", fontsize=10)
+    fig.supylabel("KL from the model before (nats a token)", fontsize=10)
+    labels = moved.drop_duplicates("rung").set_index("rung")["label"]
+    shown = [rung for rung in LOOKS if rung in labels]
+    handles = [axes[0, 0].plot([], [], LOOKS[r][1], color=LOOKS[r][0])[0] for r in shown]
+    fig.legend(handles, [labels[r] for r in shown], loc="outside upper center", ncols=3,
+               fontsize=8, frameon=False)  # fmt: skip
     return fig

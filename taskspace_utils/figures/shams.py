@@ -12,13 +12,20 @@ from taskspace_utils.spaces import symmetric
 KINDS = ["different phenomena", "same phenomenon", "sham and its partner"]
 
 
-def load(space: pd.DataFrame, lexical: pd.DataFrame, tasks: pd.DataFrame) -> pd.DataFrame:
+def load(
+    space: pd.DataFrame,
+    lexical: pd.DataFrame,
+    tasks: pd.DataFrame,
+    frames: pd.DataFrame | None = None,
+) -> pd.DataFrame:
     """One row an unordered pair of tasks, without pairs of a sham and a task it doesn't imitate.
 
     Args:
         space: similarities, for instance corrected cosines.
         lexical: `lexical_diff` as a space.
         tasks: columns task, phenomenon, sham_of.
+        frames: 1 where two tasks have the same frame, else 0; it helps to explain similarity, and
+            pairs are then ranked among pairs that share the frame, or don't, as they do.
 
     Returns:
         columns a, b, similarity, lexical_diff, kind, expected (a line through the pairs of
@@ -36,13 +43,21 @@ def load(space: pd.DataFrame, lexical: pd.DataFrame, tasks: pd.DataFrame) -> pd.
     table["kind"] = np.where(partner, KINDS[2], np.where(same, KINDS[1], KINDS[0]))
     any_sham = sham.loc[a].notna().to_numpy() | sham.loc[b].notna().to_numpy()
     table = table[partner | ~any_sham].dropna(subset="similarity").reset_index(drop=True)
-    others = table[table["kind"] == KINDS[0]]
-    varies = others["lexical_diff"].nunique() > 1
-    line = np.polyfit(others["lexical_diff"], others["similarity"], 1) if varies else [np.nan]
-    table["expected"] = np.polyval(line, table["lexical_diff"])
-    table["excess"] = table["similarity"] - table["expected"]
-    below = np.sort(table.loc[others.index, "excess"])
-    table["share_below"] = np.searchsorted(below, table["excess"]) / len(below)
+    table["frame"] = 0.0
+    if frames is not None:
+        table["frame"] = [frames.loc[a, b] for a, b in zip(table["a"], table["b"], strict=True)]
+    table[["expected", "excess", "share_below"]] = np.nan
+    for _, some in table.groupby("frame"):
+        others = some[some["kind"] == KINDS[0]]
+        varies = others["lexical_diff"].nunique() > 1
+        line = np.polyfit(others["lexical_diff"], others["similarity"], 1) if varies else [np.nan]
+        expected = np.polyval(line, some["lexical_diff"])
+        excess = some["similarity"] - expected
+        below = np.sort(excess[others.index])
+        share = np.searchsorted(below, excess) / max(1, len(below))
+        table.loc[some.index, "expected"] = expected
+        table.loc[some.index, "excess"] = excess
+        table.loc[some.index, "share_below"] = np.where(excess.notna(), share, np.nan)
     return table
 
 

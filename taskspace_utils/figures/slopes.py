@@ -9,21 +9,21 @@ from taskspace_utils import figures
 
 
 def load(regressions: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """The tables of `hypotheses.regress` put together.
+    """The tables of `families.regress`, or of `hypotheses.regress`, put together.
 
     Args:
         regressions: one a space, by the space's name.
 
     Returns:
-        columns space, hypothesis, slope, p, r2, vif, n_tasks.
+        columns space, hypothesis, slope, low, high (NaN without intervals), p, r2, vif, n_tasks.
     """
     parts = [table.assign(space=name) for name, table in regressions.items()]
-    together = pd.concat(parts, ignore_index=True)
-    return together[["space", "hypothesis", "slope", "p", "r2", "vif", "n_tasks"]]
+    columns = ["space", "hypothesis", "slope", "low", "high", "p", "r2", "vif", "n_tasks"]
+    return pd.concat(parts, ignore_index=True).reindex(columns=columns)
 
 
 def plot(table: pd.DataFrame, level: float = 0.05) -> Figure:
-    """A row a hypothesis, a marker a space; filled where p is at most `level`."""
+    """A row a hypothesis, a marker a space; bars are intervals, filled where p ≤ `level`."""
     hypotheses = list(dict.fromkeys(table["hypothesis"]))[::-1]
     spaces = list(dict.fromkeys(table["space"]))
     fig, ax = figures.new(6.5, 1.0 + 0.6 * len(hypotheses))
@@ -33,7 +33,7 @@ def plot(table: pd.DataFrame, level: float = 0.05) -> Figure:
         y = [hypotheses.index(h) + shift for h in some["hypothesis"]]
         colour = figures.COLOURS[number]
         fill = [colour if p <= level else "white" for p in some["p"]]
-        ax.hlines(y, 0, some["slope"], color=colour, linewidth=1)
+        ax.hlines(y, some["low"], some["high"], color=colour, linewidth=1)
         ax.scatter(some["slope"], y, marker=figures.MARKERS[number], color=fill, edgecolors=colour,
                    s=45, zorder=3, label=space)  # fmt: skip
     ax.axvline(0, color="black", linewidth=0.8)

@@ -49,14 +49,14 @@ def only(table: pd.DataFrame, where: dict) -> pd.DataFrame:
 
 
 LABELS = {
-    "cosine": "cosine of the gradient differentials (disjoint pairs)",
-    "cosine_corrected": "cosine, corrected for reliability",
-    "cosine_blocks": "cosine, embeddings left out",
-    "overlap": "overlap of the top-k parameters",
+    "cosine": "cosine",
+    "cosine_corrected": "corrected cosine",
+    "cosine_blocks": "cosine in the blocks",
+    "overlap": "overlap of the top k",
     "overlap_lift": "overlap ÷ chance",
-    "energy": "energy of the target's gradient in the source's top k",
-    "transfer": "change of the target's margin (nats)",
-    "relative": "transfer relative to the source's own gain",
+    "energy": "share of energy",
+    "transfer": "change of margin (nats)",
+    "relative": "relative transfer",
 }
 
 

@@ -15,7 +15,8 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.keys import Keys
 
-from taskspace_utils.explore import microscope
+from taskspace_utils import store
+from taskspace_utils.explore import balance, microscope
 from taskspace_utils.models import load_scale, new_tokenizer
 
 from .test_pages import PAGES
@@ -235,3 +236,51 @@ def test_the_microscope_of_a_chapter_shows_its_pairs(browser, address):
     )
     assert len(tasks) > 3
     assert all(seen(browser))
+
+
+@pytest.fixture
+def balance_page(tmp_path):
+    """Two masks and none, two tasks: KL = cost·gain², twice as much on the second text."""
+    rows = []
+    for rung, cost in (("differential", 1.0), ("differential-k0.1", 2.0)):
+        for task, more in (("one_task", 1.0), (f"other {MARK}", 3.0)):
+            for gain in range(6):
+                for text, much in (("first text", 0.01), ("second text", 0.02)):
+                    kl = cost * more * much * gain**2
+                    rows.append(("m", "S", 0, 1, rung, task, gain, text, gain, gain, 0.5, 0.0, kl,
+                                 kl - 0.01, ""))  # fmt: skip
+    keys, values = store.TABLES["ladder"]
+    explorer = balance(pd.DataFrame(rows, columns=[*keys, *values]))
+    head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+    page = tmp_path / "page.html"
+    page.write_text(f"<!doctype html><title>quiet</title>{head}{explorer}", encoding="utf-8")
+    return f"file://{page}"
+
+
+def test_k_moves_by_keyboard_and_the_numbers_with_it(browser, balance_page):
+    assert visit(browser, balance_page, width=390) == {balance_page}
+
+    def said() -> str:
+        return browser.execute_script("return document.querySelector('.said').textContent")
+
+    def points() -> list[float]:
+        return browser.execute_script(
+            "return [...document.querySelectorAll('.dot')].map(c => +c.getAttribute('cy'))"
+        )
+
+    assert "k = 100 %: at a gain of 1 nat," in said()
+    assert "0.0200 nats a token, over the 2 tasks" in said()  # of 0.01 and 0.03
+    before = points()
+    browser.switch_to.active_element.send_keys(Keys.TAB)
+    assert browser.switch_to.active_element.get_attribute("type") == "range"
+    browser.switch_to.active_element.send_keys(Keys.ARROW_LEFT)
+    assert "k = 10 %" in said()
+    assert "0.0400 nats" in said()
+    assert all(now < then for now, then in zip(points(), before, strict=True))  # further up
+    for keys, found in (("3", "0.360 nats"), ("second", "0.720 nats"), ("rise", "0.710 nats")):
+        browser.switch_to.active_element.send_keys(Keys.TAB)
+        browser.switch_to.active_element.send_keys(keys)
+        assert found in said()
+    assert browser.title == "quiet"
+    assert browser.execute_script("return document.documentElement.scrollWidth") == 390
+    assert complaints(browser) == []

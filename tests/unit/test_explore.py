@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
 
-from taskspace_utils.explore import difference, microscope
+from taskspace_utils import store
+from taskspace_utils.explore import balance, difference, microscope
 from taskspace_utils.models import load_scale, new_tokenizer
 from taskspace_utils.store import InputError
 
@@ -139,3 +140,42 @@ def test_a_table_that_lacks_a_task_is_named():
         microscope(PAIRS, about=pd.DataFrame({"task": ["other"]}))
     with pytest.raises(InputError, match="at least one pair"):
         microscope(PAIRS.head(0))
+
+
+# -------------------------------------------------------------------------------- gain against harm
+
+
+def steps(**costs: float) -> pd.DataFrame:
+    """Two tasks gain a nat a step up to 4 and 2; KL = cost·gain², loss a hundredth less."""
+    rows = [
+        ("m", "S", 0, 1, rung.replace("_", "-").replace("k0-", "k0."), task, gain, text, gain, gain,
+         0.5, 0.0, cost * gain**2, cost * gain**2 - 0.01, "")
+        for rung, cost in costs.items()
+        for task, end in (("one", 4), ("<b>two</b>", 2))
+        for gain in range(end + 1)
+        for text in ("a text", "</script>")
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=[*store.TABLES["ladder"][0], *store.TABLES["ladder"][1]])
+
+
+def test_the_balance_holds_every_k_and_only_reached_targets():
+    soup, data = parts(balance(steps(differential=1.0, differential_k0_01=2.0, good=9.0)))
+    assert data["ks"] == ["1 %", "100 %"]  # good sentences have no mask to move
+    assert data["targets"] == [1.0, 3.0]
+    assert set(data["values"]) == {"a text", "</script>"}
+    one = data["tasks"].index("one")
+    grid = data["grid"].index(3.0)
+    assert data["values"]["a text"][0][one][grid] == pytest.approx([18.0, 17.99], rel=1e-3)
+    assert data["values"]["a text"][0][1 - one][grid] is None
+    assert soup.select_one(".bar").has_attr("hidden")
+    said = soup.select_one(".said").get_text()  # what is read without a script
+    assert "over the 2 tasks" in said
+    assert "2 with k = 1 %; 1 with k = 100 %" in said
+    assert soup.find("b") is None
+
+
+def test_a_balance_of_nothing_is_refused():
+    with pytest.raises(InputError, match="no task reached"):
+        balance(steps(differential=1.0), targets=(9.0,))
+    with pytest.raises(InputError, match="no task reached"):
+        balance(steps(good=1.0))

@@ -87,20 +87,6 @@ def test_the_differential_is_the_difference_of_two_gradients():
     assert (good - bad).norm() < 0.9 * good.norm()  # what both ask for cancels
 
 
-@pytest.mark.parametrize(
-    ("a", "b", "part"),
-    [
-        ("x y z", "x q z", (1, 2)),
-        ("x y y z", "x y z", (2, 3)),  # an extra word: the later of two alike
-        ("x z", "x y z", (1, 1)),  # nothing of its own
-        ("x y z", "q r s", (0, 3)),
-        ("x y", "x y", (2, 2)),
-    ],
-)
-def test_where_two_sentences_differ(a, b, part):
-    assert ftgd.differing(a.split(), b.split()) == part
-
-
 @pytest.mark.parametrize("loss", ["good", "continuation", "critical"])
 def test_losses_of_parts_of_the_good_sentence_token_by_token(loss):
     lm, pairs = toys.gpt2(double=True), toys.english(8)

@@ -18,7 +18,15 @@ ORDER = [
     "store",
     "jobs",
     *METHOD_ROOMS,
+    "controls",
+    "families",
+    "maps",
+    "nulls",
+    "flags",
+    "ladder",
+    "equal_gain",
     "cells",
+    "profiles",
     "runs",
     "figures",
     "explore",
@@ -79,8 +87,8 @@ def test_the_reader_of_imports_sees_them_all(tmp_path, monkeypatch):
     assert imported(path) == rooms
 
 
-def test_the_method_rooms_are_those_between_jobs_and_cells():
-    assert ORDER[2 : ORDER.index("cells")] == METHOD_ROOMS
+def test_the_method_rooms_come_before_rooms_whose_code_is_in_no_result():
+    assert ORDER[2 : 2 + len(METHOD_ROOMS)] == METHOD_ROOMS
 
 
 def test_the_public_names_are_there_and_load_when_used():

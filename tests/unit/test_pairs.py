@@ -414,3 +414,17 @@ def test_rows_that_share_a_chain_of_sentences_stay_together():
     rows = [{"good": "s"}, {"good": "s", "item": "i"}, {"item": "i"}, *[{} for _ in range(9)]]
     split = room.split_pairs(table_of(rows)).set_index("pair_id")["split"]
     assert split["0"] == split["1"] == split["2"]
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "part"),
+    [
+        ("x y z", "x q z", (1, 2)),
+        ("x y y z", "x y z", (2, 3)),  # an extra word: the later of two alike
+        ("x z", "x y z", (1, 1)),  # nothing of its own
+        ("x y z", "q r s", (0, 3)),
+        ("x y", "x y", (2, 2)),
+    ],
+)
+def test_where_two_sentences_differ(a, b, part):
+    assert room.differing(a.split(), b.split()) == part

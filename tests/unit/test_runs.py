@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from taskspace_utils import cells, ftgd, models, runs, scoring, spaces, store
+from taskspace_utils import cells, ftgd, models, profiles, runs, scoring, spaces, store
 from taskspace_utils.store import InputError
 
 from . import toys
@@ -61,9 +61,9 @@ def test_the_profiles_that_are_shipped_are_sound(name):
 
 
 def test_profiles_and_tunings_know_the_same_losses():
-    assert runs.LOSSES == ftgd.LOSSES
+    assert profiles.LOSSES == ftgd.LOSSES
     default = ftgd.Config()
-    assert (default.loss, default.k, default.target) == (runs.LOSSES[0], 0.01, 3)
+    assert (default.loss, default.k, default.target) == (profiles.LOSSES[0], 0.01, 3)
 
 
 def test_unknown_profiles_are_named_with_those_there_are():
@@ -85,6 +85,8 @@ def test_unknown_profiles_are_named_with_those_there_are():
         ({"pairs_per_task": 2}, r"pairs_per_task at least 4"),
         ({"lexicon": "none"}, r"lexicon must be shared or disjoint, not 'none'"),
         ({"language": "text", "lexicon": "disjoint"}, r"real text has no lexicon to divide"),
+        ({"language": "text", "without": ["x"]}, r"real text has no constructions to leave out"),
+        ({"without": "agreement_pp"}, r"without must be a list"),
         ({"language": "latin"}, r"language must be grammar or text, not 'latin'"),
         ({"probe_at": [0, 61]}, r"step 61 is outside the training of 60"),
         ({"transfer_at": 60}, r"transfer_at must be a list"),
@@ -138,6 +140,24 @@ def test_files_that_are_no_profile_are_refused(text, message, tmp_path, monkeypa
     monkeypatch.setattr(store, "data_path", lambda *parts: tmp_path.joinpath(*parts))
     with pytest.raises(InputError, match=message):
         runs.load_profile("mine")
+
+
+def test_a_construction_left_out_is_no_part_of_the_corpus(profile):
+    from taskspace_utils import load_grammar
+
+    assert runs._sweep_key(replace(profile, without=())) == runs._sweep_key(profile)
+    profile = replace(profile, sentences=20_000)
+    lesser = replace(profile, without=("agreement_simple",))
+    assert runs._sweep_key(lesser) != runs._sweep_key(profile)
+    whole, without = runs.corpus(profile), runs.corpus(lesser)
+    assert len(whole.train) == len(without.train)
+    assert whole.words == without.words
+    some = load_grammar().pairs(300, 5, ["agreement_simple"])
+    of_it = {*some["good"]}
+    assert of_it & {*whole.train}
+    assert not of_it & {*without.train}
+    with pytest.raises(InputError, match="no such construction"):
+        runs.corpus(replace(profile, without=("agreement_sample",)))
 
 
 # ------------------------------------------------------------------------------------ what it holds

@@ -1,0 +1,54 @@
+"""Every task that a run could not measure is named, with its reason."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from taskspace_utils.flags import counted, flagged
+from taskspace_utils.store import Run, write_atomic, write_table
+
+MODEL = {"scale": "S", "step": 10}
+
+
+def run_of(folder) -> Run:
+    write_atomic(folder / "manifest.json", '{"tasks": ["good", "lone", "nan", "slow", "solved"]}')
+    names = ["good", "nan", "slow", "solved"]  # lone has too few pairs for anything
+    facts = pd.DataFrame({"task": names, "flag": ["", "zero gradient", "unreliable gradient", ""]})
+    write_table(folder / "tasks.csv", facts.assign(**MODEL), ["task"])
+    reason = ["", "", "no more steps", ""]
+    summary = pd.DataFrame({"source": names, "reached": [1, 1, 0, 1], "flag": reason})
+    write_table(folder / "tuning.csv", summary.assign(**MODEL, tuning="x"), ["source"])
+    rows = [
+        {"source": s, "target": t, "margin_after": np.nan if s == "nan" else 1.0,
+         "flag": "not finite after tuning" if s == "nan" else
+                 "solved before tuning" if t == "solved" else ""}
+        for s in names for t in names
+    ]  # fmt: skip
+    cells = pd.DataFrame(rows).assign(**MODEL, tuning="x")
+    write_table(folder / "transfer.csv", cells, ["source", "target"])
+    return Run(folder)
+
+
+def test_flags_are_named_for_sources_targets_and_gradients(tmp_path):
+    found = flagged(run_of(tmp_path), "x", **MODEL)
+    assert set(map(tuple, found.to_numpy())) == {
+        ("gradient", "lone", "missing: too few pairs for two halves"),
+        ("gradient", "nan", "zero gradient"),
+        ("gradient", "slow", "unreliable gradient"),
+        ("source", "lone", "missing: no train pairs"),
+        ("source", "nan", "not finite after tuning"),
+        ("source", "slow", "no more steps"),
+        ("target", "lone", "missing: no eval pairs"),
+        ("target", "solved", "solved before tuning"),
+    }
+    assert set(flagged(run_of(tmp_path), **MODEL)["role"]) == {"gradient"}
+
+
+def test_flags_are_counted_with_every_name(tmp_path):
+    text = counted(flagged(run_of(tmp_path), **MODEL), 5)
+    assert "- as gradient, *zero gradient*: 1 of 5 (nan)" in text
+    assert text.count("\n") == 2
+    assert counted(pd.DataFrame(columns=["role", "task", "reason"]), 5) == (
+        "None of 5 tasks carries a flag."
+    )
