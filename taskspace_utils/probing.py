@@ -7,18 +7,28 @@ row of the space. Gradients: compare the tasks' gradient differentials directly.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 
 import numpy as np
 import pandas as pd
 import torch
 
-from taskspace_utils.ftgd import Config, embedding_names, loss_gradient, parameters, top_k, tuned
+from taskspace_utils.ftgd import (
+    Config,
+    Tuned,
+    embedding_names,
+    loss_gradient,
+    parameters,
+    top_k,
+    tuned,
+)
 from taskspace_utils.models import LanguageModel
 from taskspace_utils.scoring import chunks, margins, verdicts
 from taskspace_utils.store import InputError
 
 MIN_RELIABILITY = 0.5  # below it, a task has no gradient stable enough to correct a cosine by
 CEILING, FLOOR = 0.99, 0.01  # accuracies beyond which a task leaves no room to move
+NO_TRAIN = Tuned(np.nan, 0, False, 0.0, "no train pairs")  # what a tuning on nothing did
 HARM_TOKENS = 3000  # of all neutral texts together, on which harm is measured
 
 
@@ -48,19 +58,22 @@ def transfer_row(
     """
     train = pairs[(pairs["task"] == source) & (pairs["split"] == "train")]
     held = pairs[pairs["split"] == "eval"]
-    if train.empty:
-        raise InputError(f"task {source!r} has no train pairs; the tasks are {_names(pairs)}")
+    if source not in set(pairs["task"]):
+        raise InputError(f"there is no task {source!r}; the tasks are {_names(pairs)}")
     before = margins(lm, held) if before is None else before
     texts = texts or {}
     base = {name: _text_log_probabilities(lm, text) for name, text in texts.items()}
-    with tuned(lm, train, config) as result:
-        after = _margins_or_nan(lm, held)
-        harm = [(config.id, source, name, *_harm(lm, texts[name], base[name])) for name in texts]
+    lesson = tuned(lm, train, config) if len(train) else nullcontext(NO_TRAIN)
+    with lesson as result:
+        after = _margins_or_nan(lm, held) if len(train) else np.full(len(held), np.nan)
+        asked = texts if len(train) else ()
+        harm = [(config.id, source, name, *_harm(lm, texts[name], base[name])) for name in asked]
     each = pd.DataFrame({"task": held["task"].to_numpy(), "before": before, "after": after})
     rows = []
-    for target, some in each.groupby("task", sort=True):
+    for target in sorted(pairs["task"].unique()):
+        some = each[each["task"] == target]
         change = some["after"] - some["before"]
-        accuracy = verdicts(some["before"].to_numpy()).mean()
+        accuracy = verdicts(some["before"].to_numpy()).mean() if len(some) else np.nan
         rows.append(
             {
                 "tuning": config.id,
@@ -68,11 +81,13 @@ def transfer_row(
                 "target": target,
                 "margin_before": some["before"].mean(),
                 "margin_after": some["after"].mean(),
-                "margin_se": change.std(ddof=1) / np.sqrt(len(some)),
+                "margin_se": change.std(ddof=1) / np.sqrt(len(some)) if len(some) else np.nan,
                 "accuracy_before": accuracy,
-                "accuracy_after": verdicts(some["after"].to_numpy()).mean(),
+                "accuracy_after": verdicts(some["after"].to_numpy()).mean()
+                if len(some)
+                else np.nan,
                 "n_eval": len(some),
-                "flag": _transfer_flag(change, accuracy),
+                "flag": _transfer_flag(change, accuracy) if len(train) else NO_TRAIN.reason,
             }
         )
     summary = {
@@ -100,6 +115,8 @@ def _margins_or_nan(lm: LanguageModel, held: pd.DataFrame) -> np.ndarray:
 
 
 def _transfer_flag(change: pd.Series, accuracy: float) -> str:
+    if change.empty:
+        return "no eval pairs"
     if not np.isfinite(change).all():
         return "not finite after tuning"
     if accuracy > CEILING:
@@ -240,7 +257,9 @@ def gradient_space(
                 **_distribution(whole, blocks),
                 "family": _only(some, "family"),
                 "sham_of": _only(some, "sham_of"),
-                "flag": _gradient_flag(size[i] * size[i + n], reliability[i]),
+                "flag": _gradient_flag(size[i] * size[i + n], reliability[i])
+                if set(some["split"]) >= {"train", "eval"}
+                else "no train pairs or no eval pairs",
             }
         )
     return space, pd.DataFrame(facts)

@@ -98,8 +98,33 @@ def test_rows_without_a_text_have_no_harm_and_unknown_sources_are_named():
     harm = probing.transfer_row(lm, pairs, "agree", config)[2]
     assert harm.empty
     assert list(harm) == ["tuning", "source", "text", "harm_kl", "harm_loss"]
-    with pytest.raises(InputError, match=r"'agreement' has no train pairs.*agree, plural"):
+    with pytest.raises(InputError, match=r"no task 'agreement'; the tasks are agree, plural"):
         probing.transfer_row(lm, pairs, "agreement", config)
+
+
+def test_tasks_that_lack_a_half_are_flagged_and_stop_nobody():
+    lm, pairs = toys.gpt2(), toys.english(8)
+    pairs.loc[pairs["task"] == "plural", "split"] = "train"
+    pairs.loc[pairs["task"] == "reflexive", "split"] = "eval"
+    config, weights = ftgd.Config(target=0.2, k=1.0, max_displacement=1.0), toys.state(lm)
+    row = probing.transfer_row(lm, pairs, "agree", config)[0].set_index("target")
+    assert row["flag"].tolist() == ["failed before tuning", "no eval pairs", ""]
+    assert row["n_eval"].tolist() == [4, 0, 8]
+    assert row["margin_after"].isna().tolist() == [False, True, False]
+    row, summary, harm = probing.transfer_row(
+        lm, pairs, "reflexive", config, {"text": lm.encode(TEXT)}
+    )
+    assert (summary["flag"], summary["steps"], summary["reached"]) == ("no train pairs", 0, 0)
+    assert np.isnan(summary["own_gain"])
+    assert row["margin_after"].isna().all()
+    assert set(row["flag"]) == {"no train pairs"}
+    assert harm.empty
+    space, facts = probing.gradient_space(lm, pairs)
+    flags = facts.set_index("task")["flag"].to_dict()
+    assert flags["plural"] == flags["reflexive"] == "no train pairs or no eval pairs"
+    lacking = space[(space["a"] != "agree") | (space["b"] != "agree")]
+    assert lacking["cosine_corrected"].isna().all()
+    assert toys.state(lm) == weights
 
 
 def test_tasks_without_room_are_flagged():
