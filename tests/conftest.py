@@ -63,10 +63,10 @@ def _require(name: str) -> None:
         pytest.skip(reason)
 
 
-@pytest.fixture(autouse=True)
-def _required_by_marker(request: pytest.FixtureRequest) -> None:
+@pytest.hookimpl(tryfirst=True)  # before any fixture, also one that a module's tests share
+def pytest_runtest_setup(item: pytest.Item) -> None:
     for name in ("browser", "data"):
-        if request.node.get_closest_marker(name):
+        if item.get_closest_marker(name):
             _require(name)
 
 
