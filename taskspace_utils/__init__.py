@@ -16,13 +16,8 @@ _HOME = {
     "scoring": ["log_probabilities", "margins", "score", "text_loss", "verdicts"],
     "pretraining": ["pretrain", "read_corpus"],
     "ftgd": ["Config", "loss_gradient", "top_k", "tune", "tuned"],
-    "probing": [
-        "gradient_space",
-        "neutral_text",
-        "neutral_texts",
-        "predicted_transfer",
-        "transfer_row",
-    ],
+    "gradients": ["gradient_space", "predicted_transfer"],
+    "probing": ["neutral_text", "neutral_texts", "transfer_row"],
     "hypotheses": [
         "inflation",
         "lexical_diff",

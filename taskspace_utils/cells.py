@@ -76,13 +76,13 @@ def run_cell(cell: Cell, pairs: pd.DataFrame, texts: Texts, inputs: str) -> dict
 
 
 def _compute(cell: Cell, pairs: pd.DataFrame, texts: Texts) -> dict[str, pd.DataFrame]:
-    from taskspace_utils import ftgd, probing, scoring
+    from taskspace_utils import ftgd, gradients, probing, scoring
 
     lm = loaded(cell.source)
     if cell.kind == "accuracy":
         tables = {"accuracy": scoring.score(lm, pairs)[0]}
     elif cell.kind == "gradient":
-        space, facts = probing.gradient_space(lm, pairs, cell.k)
+        space, facts = gradients.gradient_space(lm, pairs, cell.k)
         tables = {"gradient": space, "tasks": facts}
     elif cell.kind == "ladder":
         tables = {"ladder": ladder.climb(lm, pairs, cell.task, texts=texts, **dict(cell.tuning))}

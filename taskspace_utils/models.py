@@ -80,6 +80,7 @@ def new_model(scale: Scale, vocabulary_size: int, seed: int) -> GPT2LMHeadModel:
                 n_embd=scale.width,
                 n_layer=scale.layers,
                 n_head=scale.heads,
+                activation_function="gelu_pytorch_tanh",  # GPT-2's, in one kernel and not in seven
                 resid_pdrop=0.0,
                 embd_pdrop=0.0,
                 attn_pdrop=0.0,
@@ -147,6 +148,7 @@ class LanguageModel:
         context: the longest sequence that the model takes, BOS included; None if unbounded.
         weights: 16 hex digits that stand for the weights' files.
         card: scale, seed and step of a checkpoint of ours; empty otherwise.
+        precision: of a forward pass, "fp32" or "bf16"; weights, sums and gradients are fp32.
     """
 
     model: torch.nn.Module
@@ -157,6 +159,12 @@ class LanguageModel:
     context: int | None
     weights: str
     card: dict
+    precision: str = "fp32"
+
+    def autocast(self, precision: str | None = None) -> torch.autocast:
+        """A `with` block whose forward passes have the model's precision, or the one named."""
+        bf16 = (precision or self.precision) == "bf16"
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bf16)
 
     @property
     def device(self) -> torch.device:

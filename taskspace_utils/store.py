@@ -34,6 +34,7 @@ METHOD_ROOMS = [
     "scoring",
     "pretraining",
     "ftgd",
+    "gradients",
     "probing",
     "spaces",
     "hypotheses",

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from taskspace_utils import figures
 from taskspace_utils.figures.space import only
-from taskspace_utils.probing import predicted_transfer
+from taskspace_utils.gradients import predicted_transfer
 from taskspace_utils.store import Run
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from taskspace_utils import figures
-from taskspace_utils.probing import MIN_RELIABILITY
+from taskspace_utils.gradients import MIN_RELIABILITY
 from taskspace_utils.store import Run
 
 

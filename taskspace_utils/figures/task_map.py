@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from taskspace_utils import figures
 from taskspace_utils.figures.space import only
-from taskspace_utils.probing import MIN_RELIABILITY
+from taskspace_utils.gradients import MIN_RELIABILITY
 from taskspace_utils.spaces import square, symmetric, task_map
 from taskspace_utils.store import Run
 
