@@ -12,6 +12,7 @@ from pathlib import Path
 
 from taskspace_utils import __version__, store
 from taskspace_utils.store import InputError, say
+from taskspace_utils.tables import model_columns, write_run
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -248,8 +249,8 @@ def _score(options) -> None:
         "method": store.method_version(),
         "versions": store.versions(),
     }
-    keyed = {name: store.model_columns(t, **lm.keys) for name, t in tables.items()}
-    store.write_run(options.out, keyed, manifest)
+    keyed = {name: model_columns(t, **lm.keys) for name, t in tables.items()}
+    write_run(options.out, keyed, manifest)
     print(table.to_string(index=False, float_format="%.3f"))
     say(f"tables: {options.out}")
 
