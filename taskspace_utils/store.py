@@ -393,5 +393,6 @@ def reference_run(name: str) -> Run:
 
 def say(text: str) -> None:
     """Progress for a person at a terminal: a line on standard error."""
-    sys.stderr.write(f"{text}\n")
+    clear = "\r\x1b[K" if sys.stderr.isatty() else ""  # of a line that is being written over
+    sys.stderr.write(f"{clear}{text}\n")
     sys.stderr.flush()
