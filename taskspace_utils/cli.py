@@ -1,7 +1,7 @@
 """The command line: `taskspaces …`. Each command calls one function of a room and prints a little.
 
-What a person must mend ends with one message and status 2; a chapter or a page that fails, with
-status 1. No torch is imported before a command needs it.
+What a person must mend ends with one message and status 2; a chapter or a page that fails, or
+worker processes that are lost, with status 1. No torch is imported before a command needs it.
 """
 
 from __future__ import annotations
@@ -31,8 +31,9 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
     except Exception as error:
         from taskspace_utils.chapters import BuildError
+        from taskspace_utils.cluster import WorkLost
 
-        if not isinstance(error, BuildError):
+        if not isinstance(error, BuildError | WorkLost):
             raise
         say(f"taskspaces {options.command}: {error}")
         return 1
@@ -104,10 +105,12 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--target", type=float, default=3.0, metavar="NATS",
                      help="gain of the train margin to stop at (default 3)")  # fmt: skip
     sub.add_argument("--plan", action="store_true", help="say what it would take, and stop")
+    _worker_options(sub)
 
     sub = command("sweep", _sweep, "train and probe a profile's whole grid")
     _profile_option(sub)
     sub.add_argument("--out", metavar="DIR", help="run folder (default: in the store)")
+    _worker_options(sub)
 
     sub = command("chapter", _chapter, "execute one chapter")
     sub.add_argument("chapter", metavar="NN", help="its number or name")
@@ -118,6 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("book", _book, "run what is missing and build the book")
     _profile_option(sub)
     sub.add_argument("--out", metavar="DIR", help="folder for html/ (default _build)")
+    _worker_options(sub)
     return parser
 
 
@@ -138,12 +142,27 @@ def _profile_option(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--profile", default="laptop", help="smoke, laptop (default) or paper")
 
 
+def _worker_options(sub: argparse.ArgumentParser) -> None:
+    where = sub.add_mutually_exclusive_group()
+    where.add_argument("--workers", type=_count, metavar="N",
+                       help="processes on this machine (default: one a core)")  # fmt: skip
+    where.add_argument("--scheduler", metavar="ADDRESS",
+                       help="a dask scheduler whose workers do it: tcp://host:port, or its file",
+                       )  # fmt: skip
+
+
 # --------------------------------------------------------------------------------- kinds of values
 
 
 def _whole(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text} is not a whole number from 0")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not (text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 1")
     return int(text)
 
 
@@ -277,14 +296,18 @@ def _probe(options) -> None:
         print(cells.plan(source, pairs, options.methods, len(tunings)))
         return
     about = {"pair_seed": options.seed, "pairs_per_task": options.pairs_per_task}
-    run = runs.probe(source, pairs, options.out, options.methods, tunings, texts, about)
+    run = runs.probe(
+        source, pairs, options.out, options.methods, tunings, texts, about,
+        options.workers, options.scheduler,
+    )  # fmt: skip
     say(f"run folder: {run.folder}")
 
 
 def _sweep(options) -> None:
     from taskspace_utils import runs
 
-    say(f"run folder: {runs.sweep(options.profile, options.out).folder}")
+    run = runs.sweep(options.profile, options.out, options.workers, options.scheduler)
+    say(f"run folder: {run.folder}")
 
 
 def _chapter(options) -> None:
@@ -303,7 +326,7 @@ def _chapter(options) -> None:
 def _book(options) -> None:
     from taskspace_utils import book
 
-    book.build(options.profile, options.out)
+    book.build(options.profile, options.out, None, options.workers, options.scheduler)
 
 
 if __name__ == "__main__":

@@ -131,12 +131,18 @@ def _train(profile: Profile, scale: str, seed: int, planned: Path | None = None)
     folder = training_folder(profile, scale, seed)
     if planned not in (None, folder):  # a worker process reads the data for itself
         raise InputError(
-            "files of data/ or of the package changed during the sweep: start it again"
+            "files of data/ or of the package changed since the sweep, or a cluster's worker, was "
+            "started: start it again"
         )
     extra = (*profile.probe_at, *profile.transfer_at)
     about = _about_training(profile, scale, seed)
     text, steps = corpus(profile), profile.steps
     return trainings.train(folder, load_scale(scale), text, steps, seed, extra, about)
+
+
+def _trained(folder: Path, steps: int) -> tuple[int, int]:
+    """The step of a training's newest checkpoint, and of its last: any process can see them."""
+    return max((int(p.name[5:]) for p in folder.glob("step-*")), default=0), steps
 
 
 # -------------------------------------------------------------------------------- sweeps and probes
@@ -191,11 +197,18 @@ def _configs(tunings: Iterable[dict], about: dict) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def sweep(profile: Profile | str, out: str | Path | None = None, workers: int | None = None) -> Run:
+def sweep(
+    profile: Profile | str,
+    out: str | Path | None = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
+) -> Run:
     """Train and probe all of a profile's grid; what the store has is not done again.
 
     Args:
         out: the run folder; in the store by default.
+        workers: number of processes; a core one by default.
+        scheduler: a dask scheduler, whose workers do it instead; see `jobs.run`.
     """
     profile = load_profile(profile) if isinstance(profile, str) else profile
     key, began = sweep_key(profile), time.monotonic()
@@ -227,7 +240,13 @@ def _swept(profile: Profile, folder: Path, key: str, began: float, workers: int 
     models = [(scale, seed) for scale in reversed(profile.scales) for seed in profile.seeds]
     folders = [training_folder(profile, *model) for model in models]
     work = [
-        jobs.Job(_train, (profile, *model, folder), _training_cost(profile, model[0]))
+        jobs.Job(
+            _train,
+            (profile, *model, folder),
+            _training_cost(profile, model[0]),
+            name=f"training {folder.name.rsplit('-', 1)[0]}",
+            steps=functools.partial(_trained, folder, profile.steps),
+        )
         for model, folder in zip(models, folders, strict=True)
     ]
     for place, path in enumerate(folders):
@@ -237,7 +256,7 @@ def _swept(profile: Profile, folder: Path, key: str, began: float, workers: int 
             work.append(replace(job, cost=cost))
     say = f"profile {profile.name}: training {len(models)} models, probing them in"
     store.say(f"{say} {len(work) - len(models)} cells")
-    results = jobs.run(work, workers)
+    results = jobs.run(work, workers, scheduler)
     logs = [
         model_columns(log.drop(columns="step"), f"{scale}-seed{seed}", scale, seed, log["step"])
         for (scale, seed), path in zip(models, folders, strict=True)
@@ -301,12 +320,15 @@ def probe(
     texts: Texts | None = None,
     about: dict | None = None,
     workers: int | None = None,
+    scheduler: str | None = None,
 ) -> Run:
     """Probe one model with any pairs whose `split` is filled; a broken-off run goes on.
 
     Args:
         texts: lines of neutral text on which harm is measured, by the texts' names.
         about: what else the manifest should say, `pair_seed` at least.
+        workers: number of processes; a core one by default.
+        scheduler: a dask scheduler, whose workers do it instead; see `jobs.run`.
     """
     store.new_folder(out, "manifest.json")
     lm = loaded(source)
@@ -315,5 +337,5 @@ def probe(
     cells = probing_cells(source, pairs["task"].unique(), tunings, list(methods))
     cells.sort(key=lambda c: c.kind == "accuracy")
     store.say(f"probing {lm.name}: {pairs['task'].nunique()} tasks, {len(cells)} cells")
-    tables = tables_of(jobs.run(cell_jobs(cells, pairs, texts or {}), workers))
+    tables = tables_of(jobs.run(cell_jobs(cells, pairs, texts or {}), workers, scheduler))
     return assemble(Path(out), tables, pairs, tunings, about, began)

@@ -286,5 +286,6 @@ def locked(name: str, wait: bool = True) -> Iterator[None]:
 
 def say(text: str) -> None:
     """Progress for a person at a terminal: a line on standard error."""
-    sys.stderr.write(f"{text}\n")
+    clear = "\r\x1b[K" if sys.stderr.isatty() else ""  # of a line that is being written over
+    sys.stderr.write(f"{clear}{text}\n")
     sys.stderr.flush()

@@ -18,6 +18,8 @@ ORDER = [
     "store",
     "tables",
     "records",
+    "progress",
+    "cluster",
     "jobs",
     *METHOD_ROOMS,
     "controls",
