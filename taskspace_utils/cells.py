@@ -51,17 +51,19 @@ class Cell:
 
 def loaded(source: Source):
     """The model (`LanguageModel`) of a source; a process keeps the last two."""
-    return _loaded(source, _files_key(source))
+    from taskspace_utils.models import chosen_hardware
+
+    return _loaded(source, _files_key(source), chosen_hardware())
 
 
 @functools.lru_cache(maxsize=2)
-def _loaded(source: Source, files: str):
+def _loaded(source: Source, files: str, hardware: tuple[str, str]):
     import torch
 
     from taskspace_utils.models import load_model
 
     torch.set_num_threads(1)  # with more, sums are added up in another order
-    return load_model(source.model, source.revision, source.bos)
+    return load_model(source.model, source.revision, source.bos, *hardware)
 
 
 def run_cell(cell: Cell, inputs: str) -> dict:
@@ -87,6 +89,8 @@ def run_cell(cell: Cell, inputs: str) -> dict:
 
 def about_cell(cell: Cell, inputs: str) -> dict:
     """What a cell's result depends on, to be read by people and made a key of."""
+    from taskspace_utils.models import chosen_hardware
+
     return {
         "kind": cell.kind,
         "task": cell.task,
@@ -94,6 +98,7 @@ def about_cell(cell: Cell, inputs: str) -> dict:
         "k": cell.k,
         "model": _about_model(cell.source),
         "inputs": inputs,
+        "hardware": list(chosen_hardware()),
         **present_code(cell.kind),
     }
 
@@ -142,7 +147,7 @@ def _compute(cell: Cell, pairs: pd.DataFrame, texts: Texts) -> dict[str, pd.Data
         neutral = probing.neutral_texts(lm, texts)
         config = ftgd.Config(**dict(cell.tuning))
         before = _margins_before(
-            cell.source, store.text_key([*pairs["good"], *pairs["bad"], *pairs["split"]]), pairs
+            lm, store.text_key([*pairs["good"], *pairs["bad"], *pairs["split"]]), pairs
         )
         row, summary, harm = probing.transfer_row(lm, pairs, cell.task, config, neutral, before)
         tables = {"transfer": row, "tuning": pd.DataFrame([summary]), "harm": harm}
@@ -152,14 +157,15 @@ def _compute(cell: Cell, pairs: pd.DataFrame, texts: Texts) -> dict[str, pd.Data
 _BEFORE: dict = {}
 
 
-def _margins_before(source: Source, key: str, pairs: pd.DataFrame):
+def _margins_before(lm, key: str, pairs: pd.DataFrame):
     """Margins of the eval pairs before tuning: the same for all rows that a process works on."""
     from taskspace_utils.scoring import margins
 
-    if (source, key) not in _BEFORE:
+    key = f"{id(lm)} {key}"
+    if key not in _BEFORE:
         _BEFORE.clear()
-        _BEFORE[source, key] = margins(loaded(source), pairs[pairs["split"] == "eval"])
-    return _BEFORE[source, key]
+        _BEFORE[key] = lm, margins(lm, pairs[pairs["split"] == "eval"])  # lm stays, so does its id
+    return _BEFORE[key][1]
 
 
 def cell_jobs(

@@ -7,6 +7,7 @@ worker processes that are lost, with status 1. No torch is imported before a com
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -18,6 +19,9 @@ from taskspace_utils.tables import model_columns, write_run
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; return the exit status."""
     options = _parser().parse_args(arguments)
+    for name in store.hardware():  # by the environment: processes that work for this one see it
+        if chosen := getattr(options, name, None):
+            os.environ[f"TASKSPACES_{name.upper()}"] = chosen
     try:
         options.run(options)
     except InputError as error:
@@ -83,9 +87,12 @@ def _parser() -> argparse.ArgumentParser:
         "--out", required=True, metavar="DIR", help="folder for step-000000/ and so on"
     )
     sub.add_argument("--threads", type=_whole, help="processor threads (default: all)")
+    sub.add_argument("--device", choices=["auto", "cpu", "cuda", "mps"],
+                     help="default cpu, or TASKSPACES_DEVICE")  # fmt: skip
 
     sub = command("score", _score, "score minimal pairs with a model")
     _model_options(sub)
+    _hardware_options(sub)
     _pair_options(sub)
     sub.add_argument("--out", required=True, metavar="DIR", help="folder for the tables")
 
@@ -142,7 +149,16 @@ def _profile_option(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--profile", default="laptop", help="smoke, laptop (default) or paper")
 
 
+def _hardware_options(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--device", choices=["auto", "cpu", "cuda", "mps"],
+                     help="where models compute (default cpu, or TASKSPACES_DEVICE)")  # fmt: skip
+    sub.add_argument("--bf16", action="store_const", const="bf16", dest="precision",
+                     help="forward passes in bfloat16; margins near 0 are scored again in fp32",
+                     )  # fmt: skip
+
+
 def _worker_options(sub: argparse.ArgumentParser) -> None:
+    _hardware_options(sub)
     where = sub.add_mutually_exclusive_group()
     where.add_argument("--workers", type=_count, metavar="N",
                        help="processes on this machine (default: one a core)")  # fmt: skip
@@ -220,14 +236,15 @@ def _check_pairs(options) -> None:
 def _pretrain(options) -> None:
     import torch
 
-    from taskspace_utils.models import load_scale
+    from taskspace_utils.models import chosen_hardware, load_scale
     from taskspace_utils.pretraining import pretrain, read_corpus
 
+    device = chosen_hardware()[0]
     scale = load_scale(options.scale)
     if options.threads:
         torch.set_num_threads(options.threads)
     corpus = read_corpus(options.corpus)
-    folder = pretrain(scale, corpus, options.steps, options.seed, options.out)
+    folder = pretrain(scale, corpus, options.steps, options.seed, options.out, device=device)
     say(f"checkpoints and training.csv: {folder}")
 
 
@@ -252,11 +269,11 @@ def _pairs_of(options):
 
 def _score(options) -> None:
     from taskspace_utils import scoring
-    from taskspace_utils.models import load_model
+    from taskspace_utils.models import chosen_hardware, load_model
 
     store.new_folder(options.out, "manifest.json")
     pairs = _pairs_of(options)
-    lm = load_model(options.model, options.revision, options.bos)
+    lm = load_model(options.model, options.revision, options.bos, *chosen_hardware())
     table, each = scoring.score(lm, pairs)
     columns = ["task", "pair_id", "log_p_good", "log_p_bad", "margin"]
     tables = {"accuracy": table, "margins": each[columns]}
@@ -267,6 +284,7 @@ def _score(options) -> None:
         "pairs": store.text_key(map(repr, pairs.itertuples(index=False))),
         "method": store.method_version(),
         "versions": store.versions(),
+        **store.hardware(),
     }
     keyed = {name: model_columns(t, **lm.keys) for name, t in tables.items()}
     write_run(options.out, keyed, manifest)

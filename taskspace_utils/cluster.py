@@ -36,6 +36,8 @@ class Asked:
     store: str
     data: str  # "" where TASKSPACES_DATA isn't set
     token: str  # a file in the store that only a worker of the same file system sees
+    device: str
+    precision: str
     code: str
     versions: tuple[tuple[str, str], ...]
 
@@ -53,6 +55,8 @@ class Asked:
         where = f"worker {worker.address} on {platform.node()}"
         os.environ["TASKSPACES_STORE"] = self.store
         os.environ["TASKSPACES_DATA"] = self.data
+        os.environ["TASKSPACES_DEVICE"] = self.device
+        os.environ["TASKSPACES_PRECISION"] = self.precision
         if worker.state.nthreads != 1:
             return (
                 f"{where} has {worker.state.nthreads} threads, which would tune one model at the "
@@ -128,7 +132,12 @@ def workers(scheduler: str) -> Iterator[tuple[Executor, Asked, Callable[[], int]
     token = store.write_atomic(store.store_path(f".seen-{secrets.token_hex(8)}"), "")
     data = os.environ.get("TASKSPACES_DATA", "")
     asked = Asked(
-        str(token.parent), data and str(Path(data).absolute()), token.name, _code(), _versions()
+        store=str(token.parent),
+        data=data and str(Path(data).absolute()),
+        token=token.name,
+        **store.hardware(),
+        code=_code(),
+        versions=_versions(),
     )
     try:
         with client:

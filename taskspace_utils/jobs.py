@@ -16,7 +16,7 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from taskspace_utils import cluster
+from taskspace_utils import cluster, store
 from taskspace_utils.cluster import Asked, WorkLost
 from taskspace_utils.progress import Progress
 from taskspace_utils.store import InputError
@@ -126,7 +126,7 @@ def _processes(workers: int) -> Iterator[Executor]:
     # A worker that held a large space is replaced by a fresh one; loky warns of it as of a leak.
     warnings.filterwarnings("ignore", message="A worker stopped while some jobs", module="joblib")
     # Workers that stand from an earlier call are used again only if they see the same places.
-    places = {name: os.environ.get(name, "") for name in ("TASKSPACES_STORE", "TASKSPACES_DATA")}
+    places = {name: os.environ.get(name, "") for name in store.SETTINGS}
     threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     executor = get_reusable_executor(max_workers=workers, timeout=60, env=places | threads)
     try:

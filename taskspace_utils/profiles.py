@@ -220,5 +220,5 @@ def sweep_key(profile: Profile) -> str:
         inputs += [p for part in ("corpus", "blimp/data") for p in required_data(part).iterdir()]
     return store.key_of(
         {"profile": settings, "inputs": store.tree_hash(p for p in inputs if p.is_file())}
-        | {"method": store.method_version(), **store.versions()}
+        | {"method": store.method_version(), **store.versions(), **store.hardware()}
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import platform
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -95,7 +95,7 @@ def _about_training(profile: Profile, scale: str, seed: int) -> dict:
     from taskspace_utils.models import load_scale
 
     about = {"scale": vars(load_scale(scale)), "seed": seed, "corpus": corpus(profile).key}
-    return about | present_code("training")
+    return about | store.hardware() | present_code("training")
 
 
 def checkpoint(profile: Profile | str, scale: str, step: int, seed: int = 0):
@@ -168,7 +168,7 @@ def assemble(
         "pairs": store.text_key(map(repr, pairs.itertuples(index=False))),
         "method": store.method_version(),
         "versions": store.versions(),
-        "device": "cpu",
+        **store.hardware(),
         "machine": platform.machine(),
         "threads": 1,
         "seconds": round(time.monotonic() - began, 1),
@@ -220,7 +220,8 @@ def sweep(
         run, fault = _stored(folder, key)  # another process may have made it meanwhile
         if fault:
             store.say(f"{fault}; the run folder is put together again")
-        return run or _swept(profile, folder, key, began, workers)
+        compute = functools.partial(jobs.run, workers=workers, scheduler=scheduler)
+        return run or _swept(profile, folder, key, began, compute)
 
 
 def _stored(folder: Path, key: str) -> tuple[Run | None, str]:
@@ -235,7 +236,7 @@ def _stored(folder: Path, key: str) -> tuple[Run | None, str]:
     return (run if run.manifest.get("key") == key and not fault else None), fault
 
 
-def _swept(profile: Profile, folder: Path, key: str, began: float, workers: int | None) -> Run:
+def _swept(profile: Profile, folder: Path, key: str, began: float, compute: Callable) -> Run:
     pairs, texts = task_pairs(profile), corpus(profile).neutral()
     models = [(scale, seed) for scale in reversed(profile.scales) for seed in profile.seeds]
     folders = [training_folder(profile, *model) for model in models]
@@ -256,7 +257,7 @@ def _swept(profile: Profile, folder: Path, key: str, began: float, workers: int 
             work.append(replace(job, cost=cost))
     say = f"profile {profile.name}: training {len(models)} models, probing them in"
     store.say(f"{say} {len(work) - len(models)} cells")
-    results = jobs.run(work, workers, scheduler)
+    results = compute(work)
     logs = [
         model_columns(log.drop(columns="step"), f"{scale}-seed{seed}", scale, seed, log["step"])
         for (scale, seed), path in zip(models, folders, strict=True)

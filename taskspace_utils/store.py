@@ -42,6 +42,10 @@ LAYOUT = 2  # of the store: 2 has checksums; 1 had no marker and none
 MARKER = "taskspaces-store.json"
 
 
+# What a process that works for another one must be told.
+SETTINGS = ("TASKSPACES_STORE", "TASKSPACES_DATA", "TASKSPACES_DEVICE", "TASKSPACES_PRECISION")
+
+
 class InputError(ValueError):
     """Something a person must mend: a file, a name, a parameter, a model.
 
@@ -179,6 +183,15 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             found[name] = "unknown"
     return found
+
+
+def hardware() -> dict[str, str]:
+    """Device and precision as they were asked for: `$TASKSPACES_DEVICE`, `$TASKSPACES_PRECISION`.
+
+    They change the last digits, so they are part of every stored result's key.
+    """
+    asked = {"device": "cpu", "precision": "fp32"}
+    return {name: os.environ.get(f"TASKSPACES_{name.upper()}") or asked[name] for name in asked}
 
 
 # -------------------------------------------------------------------------------------------- files

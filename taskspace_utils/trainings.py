@@ -25,6 +25,7 @@ def train(folder: Path, scale, corpus, steps: int, seed: int, also_at=(), about=
     from safetensors import SafetensorError
 
     from taskspace_utils import pretraining
+    from taskspace_utils.models import chosen_hardware
 
     def kept(text: str) -> None:  # called when a checkpoint has just been written
         records.write_sums(folder, about or {}, but=STATE)
@@ -33,7 +34,8 @@ def train(folder: Path, scale, corpus, steps: int, seed: int, also_at=(), about=
     with store.locked(folder.name):
         mend(folder)
         try:
-            pretraining.pretrain(scale, corpus, steps, seed, folder, also_at, kept)
+            device = chosen_hardware()[0]
+            pretraining.pretrain(scale, corpus, steps, seed, folder, also_at, kept, device)
         except SafetensorError as error:  # it hides that the system said no, to a full disk say
             raise OSError(errno.EIO, str(error), str(folder)) from error
         if not (folder / "training.csv").is_file():  # broken off when all else was written
