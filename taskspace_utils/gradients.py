@@ -244,7 +244,9 @@ def _facts_of(
     lm: LanguageModel, some: pd.DataFrame, gradients: _Gradients, rows: tuple[int, int]
 ) -> dict:
     """Keep the two gradients of a task, and tell how spread out their mean is."""
+    gradient = None  # at no time are there two
     for half, row in zip(("train", "eval"), rows, strict=True):
+        del gradient
         gradient = loss_gradient(lm, some[some["split"] == half])[0].float()
         gradients.put(row, gradient)
     first = torch.empty(min(2**22, len(gradient)))

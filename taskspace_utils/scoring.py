@@ -18,6 +18,8 @@ from taskspace_utils.models import LanguageModel
 from taskspace_utils.store import InputError
 
 CHUNK_TOKENS = 512  # in one forward pass: the logits of more no longer fit in a cache
+ACCELERATOR_TOKENS = 8192
+LARGE = 2e7  # parameters
 NEAR_TIE = 0.5  # nats; bf16 may turn the sign of a smaller margin, so that is scored in fp32
 
 
@@ -57,18 +59,32 @@ def sequence_log_probabilities(model: torch.nn.Module, ids: list[list[int]]) -> 
 
 
 def padded(
-    model: torch.nn.Module, ids: list[list[int]]
+    model: torch.nn.Module, ids: list[list[int]], tokens: int = CHUNK_TOKENS
 ) -> Iterator[tuple[list[int], torch.Tensor]]:
-    """Forward passes over many sequences: places in `ids`, and their log-probabilities, nats."""
-    for places in chunks(ids):
+    """Forward passes over many sequences: places in `ids`, and their log-probabilities, nats.
+
+    Args:
+        tokens: of one pass, or one sequence's if it has more.
+    """
+    for places in chunks(ids, tokens):
         yield places, sequence_log_probabilities(model, [ids[i] for i in places])
 
 
 def passes(
     model: torch.nn.Module, ids: list[list[int]]
 ) -> Iterator[tuple[list[int], torch.Tensor]]:
-    """The same as `padded`, over prefix trees where the model can read them: half the work."""
-    return (trees.passes if trees.fits(model) else padded)(model, ids)
+    """The same as `padded`, over prefix trees where the model can read them: half the work.
+
+    How many tokens a pass has is a matter of the processor's cache; on an accelerator, of keeping
+    it busy; and where a large model's passes are differentiated, of what they leave in memory: of
+    128 tokens that is about half as much as the model, of 512 twice as much.
+    """
+    tokens = CHUNK_TOKENS
+    if next(model.parameters()).device.type != "cpu":
+        tokens = ACCELERATOR_TOKENS
+    elif torch.is_grad_enabled() and sum(p.numel() for p in model.parameters()) > LARGE:
+        tokens = CHUNK_TOKENS // 4
+    return (trees.passes if trees.fits(model) else padded)(model, ids, tokens)
 
 
 def log_probabilities(

@@ -17,7 +17,6 @@ import torch
 # Families whose attention takes a mask of (batch, 1, tokens, tokens) and given positions; tested.
 FAMILIES = {"gpt2", "gpt_neox", "llama"}
 ROW_TOKENS = 96  # a token may see its whole row, so long rows cost more than they share
-PASS_TOKENS = 512  # in one forward pass: more no longer fit in a cache
 
 
 @dataclass
@@ -35,12 +34,12 @@ def fits(model: torch.nn.Module) -> bool:
 
 
 def passes(
-    model: torch.nn.Module, ids: list[list[int]]
+    model: torch.nn.Module, ids: list[list[int]], tokens: int
 ) -> Iterator[tuple[list[int], torch.Tensor]]:
     """The same as `scoring.padded`: places in `ids`, and their log-probabilities."""
     rows = sorted(_rows(ids), key=lambda row: -len(row.tokens))
     while rows:
-        count = max(1, PASS_TOKENS // max(1, len(rows[0].tokens)))
+        count = max(1, tokens // max(1, len(rows[0].tokens)))
         yield _forward(model, ids, rows[:count])
         rows = rows[count:]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 import math
 
@@ -127,7 +126,7 @@ def test_chunks_add_up_to_one_batch(tokens, monkeypatch):
     lm, pairs = toys.gpt2(), toys.english(8)
     whole, good, bad = ftgd.loss_gradient(lm, pairs)  # over prefix trees
     monkeypatch.setattr(trees, "FAMILIES", set())
-    monkeypatch.setattr(scoring, "chunks", functools.partial(scoring.chunks, tokens=tokens))
+    monkeypatch.setattr(scoring, "CHUNK_TOKENS", tokens)
     parts, other_good, other_bad = ftgd.loss_gradient(lm, pairs.iloc[::-1])
     torch.testing.assert_close(parts, whole, atol=1e-4, rtol=1e-4)
     np.testing.assert_allclose(other_good[::-1], good, atol=toys.TOLERANCE)

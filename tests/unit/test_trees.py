@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 import torch
@@ -16,6 +18,9 @@ from . import toys
 SIZE = {"vocab_size": 24, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
 SIZE |= {"intermediate_size": 32, "max_position_embeddings": 32, "initializer_range": 0.4}
 SIZE |= {"bos_token_id": 0, "eos_token_id": 1}
+
+
+passes = functools.partial(trees.passes, tokens=scoring.CHUNK_TOKENS)
 
 
 def model_of(family: str) -> torch.nn.Module:
@@ -49,7 +54,7 @@ def test_every_family_gives_the_padded_numbers(family, attention):
     ids = sequences()
     slow = gathered(scoring.padded, model, ids)
     assert np.ptp(slow) > 10  # far from uniform, so that the test can fail
-    np.testing.assert_allclose(gathered(trees.passes, model, ids), slow, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(gathered(passes, model, ids), slow, rtol=0, atol=1e-4)
 
 
 @given(
@@ -63,8 +68,7 @@ def test_any_sentences_any_row_any_pass(sentences, row, whole):
     model, ids = toys.gpt2().model, [[0, *words] for words in sentences]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trees, "ROW_TOKENS", row)
-        patch.setattr(trees, "PASS_TOKENS", whole)
-        found = gathered(trees.passes, model, ids)
+        found = gathered(functools.partial(trees.passes, tokens=whole), model, ids)
     np.testing.assert_allclose(found, gathered(scoring.padded, model, ids), rtol=0, atol=1e-4)
 
 
@@ -85,9 +89,9 @@ def test_rows_stay_short_and_passes_small(monkeypatch):
         "_forward",
         lambda m, i, rows: sizes.append([len(r.tokens) for r in rows]) or real(m, i, rows),
     )
-    gathered(trees.passes, toys.gpt2().model, sequences(n=300))
+    gathered(passes, toys.gpt2().model, sequences(n=300))
     assert max(max(rows) for rows in sizes) <= trees.ROW_TOKENS
-    assert all(len(rows) == 1 or len(rows) * max(rows) <= trees.PASS_TOKENS for rows in sizes)
+    assert all(len(rows) == 1 or len(rows) * max(rows) <= scoring.CHUNK_TOKENS for rows in sizes)
     assert len(sizes) > 1
 
 
@@ -109,4 +113,4 @@ def test_other_families_go_the_padded_way(monkeypatch):
 
 
 def test_nothing_to_score_is_nothing():
-    assert list(trees.passes(toys.gpt2().model, [])) == []
+    assert list(passes(toys.gpt2().model, [])) == []
