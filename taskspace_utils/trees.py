@@ -91,7 +91,7 @@ def _forward(
         position_ids=torch.from_numpy(depth).to(weight.device),
         use_cache=False,
     ).logits
-    logits = logits.flatten(0, 1).float()
+    logs = logits.flatten(0, 1).float().log_softmax(dim=-1)
     places = [place for row in rows for place in row.paths]
     paths = [
         [n * width + i for i in path] for n, row in enumerate(rows) for path in row.paths.values()
@@ -103,5 +103,4 @@ def _forward(
         at[line, : len(path)], counts[line, : len(path)] = path, 1
         following[line, : len(path)] = ids[place][1:]
     at, following, counts = (torch.from_numpy(a).to(weight.device) for a in (at, following, counts))
-    found = (logits[at, following] - logits.logsumexp(dim=-1)[at]) * counts
-    return places, found.sum(dim=1)
+    return places, (logs[at, following] * counts).sum(dim=1)
