@@ -219,6 +219,7 @@ def _check_pairs(options) -> None:
 def _pretrain(options) -> None:
     import torch
 
+    from taskspace_utils import jobs, runs
     from taskspace_utils.models import load_scale
     from taskspace_utils.pretraining import pretrain, read_corpus
 
@@ -226,7 +227,12 @@ def _pretrain(options) -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     corpus = read_corpus(options.corpus)
-    folder = pretrain(scale, corpus, options.steps, options.seed, options.out)
+    work = jobs.Job(
+        pretrain, (scale, corpus, options.steps, options.seed, options.out),
+        name=f"training {scale.name}",
+        steps=lambda: runs.trained(Path(options.out), options.steps),
+    )  # fmt: skip
+    [folder] = jobs.run([work], workers=1)
     say(f"checkpoints and training.csv: {folder}")
 
 

@@ -153,7 +153,7 @@ def _train(profile: Profile, scale: str, seed: int, planned: Path | None = None)
     return pretrain(load_scale(scale), corpus(profile), profile.steps, seed, folder, extra)
 
 
-def _trained(folder: Path, steps: int) -> tuple[int, int]:
+def trained(folder: Path, steps: int) -> tuple[int, int]:
     """The step of a training's newest checkpoint, and of its last: any process can see them."""
     return max((int(p.name[5:]) for p in folder.glob("step-*")), default=0), steps
 
@@ -238,7 +238,7 @@ def sweep(
             (profile, *model, folder),
             _training_cost(profile, model[0]),
             name=f"training {folder.name.rsplit('-', 1)[0]}",
-            steps=functools.partial(_trained, folder, profile.steps),
+            steps=functools.partial(trained, folder, profile.steps),
         )
         for model, folder in zip(models, folders, strict=True)
     ]
