@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import platform
@@ -184,6 +185,52 @@ def test_workers_that_are_not_fit_are_told_apart(change, message, home, monkeypa
     if message:
         assert fault.startswith(f"worker tcp://node7:1 on {platform.node()}")
         assert re.search(message, fault)
+
+
+SRUN = """#!/bin/sh
+# what `srun` does: the same command for each task
+"$@" & "$@" & wait
+"""
+# the command line and the cluster are real; the sweep is six jobs that tell who did them
+SWEEP = """#!{python}
+import os, time
+from types import SimpleNamespace
+from taskspace_utils import cli, jobs, runs
+def who(): time.sleep(0.5); return os.getpid()
+def sweep(profile, out, workers, scheduler):
+    found = jobs.run([jobs.Job(who, ())] * 6, workers, scheduler)
+    print(profile, "workers:", len(set(found) - {{os.getpid()}}))
+    return SimpleNamespace(folder="there")
+runs.sweep = sweep
+raise SystemExit(cli.main())
+"""
+
+
+def test_the_slurm_example_runs(tmp_path):
+    bin = tmp_path / ".venv" / "bin"
+    programs = {"srun": SRUN, "taskspaces": SWEEP.format(python=sys.executable)}
+    programs["dask"] = f'#!/bin/sh\nexec {sys.executable} -m dask "$@" --host {HERE}\n'
+    for name, text in programs.items():
+        store.write_atomic(bin / name, text).chmod(0o755)
+    store.write_atomic(bin / "activate", f"PATH={bin}:$PATH\n")
+    env = os.environ | {"SLURM_SUBMIT_DIR": str(tmp_path), "SLURM_JOB_ID": "7"}
+    env["PYTHONPATH"] = os.pathsep.join([str(store.project_root()), *sys.path])
+    script = store.project_root() / "scripts" / "cluster" / "sweep.slurm"
+    with (
+        (tmp_path / "log").open("w") as log,
+        subprocess.Popen(
+            ["bash", script, "smoke"], env=env, cwd=tmp_path, start_new_session=True, text=True,
+            stdout=subprocess.PIPE, stderr=log,
+        ) as job,
+    ):  # fmt: skip
+        try:
+            said = job.stdout.readline()
+            assert said == "smoke workers: 2\n", (tmp_path / "log").read_text()
+            assert job.wait(20) == 0
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(job.pid, signal.SIGKILL)  # as SLURM does with what is left of a job
+    assert not list(tmp_path.glob("scheduler-*.json"))
 
 
 # ------------------------------------------------------------------------- this machine's processes
