@@ -7,6 +7,7 @@ worker processes that are lost, with status 1. No torch is imported before a com
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import sys
 from pathlib import Path
@@ -236,6 +237,7 @@ def _check_pairs(options) -> None:
 def _pretrain(options) -> None:
     import torch
 
+    from taskspace_utils import jobs, runs
     from taskspace_utils.models import chosen_hardware, load_scale
     from taskspace_utils.pretraining import pretrain, read_corpus
 
@@ -244,7 +246,13 @@ def _pretrain(options) -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     corpus = read_corpus(options.corpus)
-    folder = pretrain(scale, corpus, options.steps, options.seed, options.out, device=device)
+    work = jobs.Job(
+        functools.partial(pretrain, device=device),
+        (scale, corpus, options.steps, options.seed, options.out),
+        name=f"training {scale.name}",
+        steps=lambda: runs.trained(Path(options.out), options.steps),
+    )  # fmt: skip
+    [folder] = jobs.run([work], workers=1)
     say(f"checkpoints and training.csv: {folder}")
 
 

@@ -7,6 +7,7 @@ adds is that no number can come from a worker with another store, another code o
 from __future__ import annotations
 
 import functools
+import json
 import os
 import platform
 import re
@@ -22,7 +23,7 @@ from taskspace_utils import store
 from taskspace_utils.store import InputError
 
 REACHED = 10  # seconds in which a scheduler must answer
-WAITS = "no worker is there: waiting for one (Ctrl-C ends; what is finished is kept)"
+WAITS = "no worker is there (one that left says why in its log): waiting, Ctrl-C ends"
 
 
 class WorkLost(RuntimeError):
@@ -95,6 +96,19 @@ def _versions() -> tuple[tuple[str, str], ...]:
     return tuple(store.versions().items())
 
 
+def _address(scheduler: str) -> str:
+    """A scheduler's address, from its file where it isn't one."""
+    if re.fullmatch(r"((tcp|tls)://)?[\w.-]+:\d+", scheduler):
+        return scheduler
+    try:
+        return json.loads(Path(scheduler).read_text())["address"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"--scheduler {scheduler}: neither an address (tcp://host:port) nor a file that "
+            "`dask scheduler --scheduler-file` wrote"
+        ) from error
+
+
 @contextmanager
 def workers(scheduler: str) -> Iterator[tuple[Executor, Asked, Callable[[], int]]]:
     """An executor of a scheduler's workers, what each job must ask of its worker, their number.
@@ -115,16 +129,9 @@ def workers(scheduler: str) -> Iterator[tuple[Executor, Asked, Callable[[], int]
         raise InputError(
             f"--scheduler needs dask: pip install 'taskspace-utils[cluster]' ({error})"
         ) from error
-    named = {"address": scheduler}
-    if "://" not in scheduler and not re.fullmatch(r"[\w.-]+:\d+", scheduler):
-        named = {"scheduler_file": scheduler}
-        if not Path(scheduler).is_file():
-            raise InputError(
-                f"--scheduler {scheduler}: no such scheduler file, and no address (tcp://host:port)"
-            )
     try:
-        client = Client(**named, timeout=REACHED, set_as_default=False)
-    except (OSError, ValueError) as error:
+        client = Client(_address(scheduler), timeout=REACHED, set_as_default=False)
+    except OSError as error:
         raise InputError(
             f"--scheduler {scheduler}: no dask scheduler answers there within {REACHED} s. "
             "Start one with `dask scheduler`, or name the one that runs"

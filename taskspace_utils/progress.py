@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+PAUSE = 10.0  # seconds between two lines of a log, at the beginning
 IN_STORE = 0.05  # seconds: a result that took no longer was there already, or is no matter
 
 
@@ -103,11 +104,11 @@ class Progress:
     # ------------------------------------------------------------------------------- what is shown
 
     def _tick(self) -> None:
-        pause = 0.5 if self.live else 10.0
+        pause = 0.5 if self.live else PAUSE
         while not self.ended.wait(pause):
             seconds = time.monotonic() - self.began
             if not self.live:
-                pause = min(60.0, max(10.0, seconds / 20))  # a long log need not be a full one
+                pause = min(60.0, max(PAUSE, seconds / 20))  # a long log need not be a full one
             if text := self._text():
                 self._over(text) if self.live else _write(f"{text}\n")
 

@@ -140,7 +140,7 @@ def _train(profile: Profile, scale: str, seed: int, planned: Path | None = None)
     return trainings.train(folder, load_scale(scale), text, steps, seed, extra, about)
 
 
-def _trained(folder: Path, steps: int) -> tuple[int, int]:
+def trained(folder: Path, steps: int) -> tuple[int, int]:
     """The step of a training's newest checkpoint, and of its last: any process can see them."""
     return max((int(p.name[5:]) for p in folder.glob("step-*")), default=0), steps
 
@@ -246,7 +246,7 @@ def _swept(profile: Profile, folder: Path, key: str, began: float, compute: Call
             (profile, *model, folder),
             _training_cost(profile, model[0]),
             name=f"training {folder.name.rsplit('-', 1)[0]}",
-            steps=functools.partial(_trained, folder, profile.steps),
+            steps=functools.partial(trained, folder, profile.steps),
         )
         for model, folder in zip(models, folders, strict=True)
     ]

@@ -49,7 +49,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TASKSPACES_STORE", str(tmp_path / "store"))
     profile = SimpleNamespace(name="tiny", chapters={"02_second": {"k": 0.5}})
     monkeypatch.setattr(runs, "load_profile", lambda name: profile)
-    monkeypatch.setattr(runs, "sweep", lambda profile: SimpleNamespace(folder=tmp_path / "run"))
+    monkeypatch.setattr(runs, "sweep", lambda *options: SimpleNamespace(folder=tmp_path / "run"))
     monkeypatch.setattr(book, "_vendored", lambda: False)
     return root
 

@@ -120,7 +120,7 @@ def test_a_killed_build_resumes_and_has_published_nothing(project, drawn, tmp_pa
         "from taskspace_utils import book, runs\n"
         "profile = types.SimpleNamespace(name='tiny', chapters={'02_second': {'k': 0.5}})\n"
         "runs.load_profile = lambda name: profile\n"
-        "runs.sweep = lambda p: types.SimpleNamespace(folder=pathlib.Path('none'))\n"
+        "runs.sweep = lambda *p: types.SimpleNamespace(folder=pathlib.Path('none'))\n"
         "book._vendored = lambda: False\n"
         "book.build('tiny', root=pathlib.Path(sys.argv[1]))\n"
     )
@@ -173,6 +173,25 @@ def test_run_chapter_writes_a_notebook_with_ones_own_parameters(project, tmp_pat
     out = chapters.run_chapter(path, "tiny", {"k": "0.25"}, out=tmp_path / "own")
     assert out == tmp_path / "own" / "01_first.ipynb"
     assert "01_first ran with tiny 0.25" in out.read_text()
+
+
+WORK = """
+```{code-cell} ipython3
+import time
+from taskspace_utils import jobs
+work = jobs.run([jobs.Job(time.sleep, (0.7,))] * 2, workers=1)
+print("computed", len(work))
+```
+"""
+
+
+def test_a_chapter_that_had_to_compute_keeps_no_progress(project, tmp_path):
+    add(project, "01_first", WORK)
+    out = chapters.run_chapter(project / "notebooks" / "01_first.md", "tiny", out=tmp_path)
+    text = out.read_text()
+    assert "computed 2" in text
+    assert "stderr" not in text
+    assert "of 2 done" not in text
 
 
 def test_an_unchanged_smoke_book_takes_seconds_and_no_torch(smoke_book, smoke_store):

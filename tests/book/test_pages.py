@@ -13,7 +13,7 @@ from bs4 import BeautifulSoup
 from taskspace_utils import chapters
 
 CHAPTERS = [path.stem for path in chapters.chapters()]
-BACK = ["notation", "references"]
+BACK = ["cluster", "notation", "references"]
 PAGES = ["book/intro", *(f"notebooks/{name}" for name in CHAPTERS), *(f"book/{n}" for n in BACK)]
 
 

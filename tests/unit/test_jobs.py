@@ -74,14 +74,5 @@ def test_a_persons_error_reaches_the_person(workers, tmp_path, at_work):
     assert jobs.run([Job(at_work.note, (str(tmp_path), "again"))] * 2, workers)[0][0] == "again"
 
 
-def test_progress_counts_work_and_not_jobs(monkeypatch, capsys):
-    clock = iter([0.0, 20.0, 60.0])
-    monkeypatch.setattr(jobs.time, "monotonic", lambda: next(clock))
-    jobs.run([Job(max, (1, 2), cost=1.0), Job(max, (3, 4), cost=3.0)], workers=1)
-    said = capsys.readouterr().err
-    assert "1 of 2 done, 20 s, about 60 s left" in said
-    assert "2 of 2 done, 60 s, about 0 s left" in said
-
-
 def test_no_jobs_no_results():
     assert jobs.run([]) == []
