@@ -40,6 +40,7 @@ OFFLINE = {
 }
 
 
+@store.locked("book")
 def build(profile: str = "laptop", out: str | Path | None = None, root: Path | None = None) -> Path:
     """Compute, run and draw what has changed; return the path of the book's `index.html`.
 
