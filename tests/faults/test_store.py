@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import pickle
 import random
 import shutil
 import signal
@@ -28,39 +29,31 @@ from taskspace_utils.store import InputError
 SMALL = {"tasks": ["agreement_simple", "reflexive_number"], "pairs_per_task": 8, "sentences": 200}
 SMALL |= {"steps": 6, "probe_at": [0, 6], "transfer_at": [6], "ladder": {}, "chapters": {}}
 
-PROGRAM = """
-import json, os, signal, sys
+# Reads orders, a JSON object a line: profiles to sweep at once, the store, before or after which
+# of its renames a process kills itself, and so on. Writes the processes' ids, then their statuses.
+NURSERY = """
+import json, os, resource, signal, sys
 from dataclasses import replace
 from taskspace_utils import cli, runs
+from taskspace_utils import cells, checks, ftgd, hypotheses, ladder, models, pretraining, probing
 
 small = json.loads(sys.argv[1])
 small = {k: tuple(v) if isinstance(v, list) else v for k, v in small.items()}
-profile = replace(runs.load_profile("smoke"), name="tiny", **small)
-runs.load_profile = lambda name: {"tiny": profile, "other": other}[name]
-other = replace(profile, name="other", tunings=profile.tunings[:1])
-"""
-
-REAL = (
-    PROGRAM
-    + """
-if __name__ == "__main__":
-    sys.exit(cli.main(["sweep", "--profile", "tiny"]))
-"""
-)
-
-# Reads orders, a JSON object a line: profiles to sweep at once, the store, and before or after
-# which of its renames a process kills itself. Writes the processes' ids, then their statuses.
-NURSERY = (
-    PROGRAM
-    + """
-from taskspace_utils import cells, checks, ftgd, hypotheses, ladder, models, pretraining, probing
-
-runs.task_pairs(profile), runs.corpus(profile), runs.task_pairs(other), runs.corpus(other)
-real, rename = runs.jobs.run, os.replace
-runs.jobs.run = lambda work, *others: real(work, 1)
+tiny = replace(runs.load_profile("smoke"), name="tiny", **small)
+other = replace(tiny, name="other", tunings=tiny.tunings[:1])
+long = replace(tiny, name="long", steps=100_000)
+known = {one.name: one for one in (tiny, other, long)}
+runs.load_profile = known.get
+for one in known.values():
+    runs.task_pairs(one), runs.corpus(one)
+rename, run = os.replace, runs.jobs.run
 
 def child(name, order):
     os.environ["TASKSPACES_STORE"] = order["store"]
+    os.setsid()
+    runs.jobs.run = lambda work, *others: run(work, order["workers"])
+    if order["largest"]:  # file that the system allows, in bytes
+        resource.setrlimit(resource.RLIMIT_FSIZE, (order["largest"], order["largest"]))
     left = [order["renames"]]
 
     def deadly(*arguments):
@@ -73,7 +66,7 @@ def child(name, order):
 
     os.replace = deadly
     os.dup2(os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
-    os._exit(cli.main(["sweep", "--profile", name]))
+    sys.exit(cli.main(["sweep", "--profile", name]))
 
 print("ready", flush=True)
 for line in sys.stdin:
@@ -85,7 +78,6 @@ for line in sys.stdin:
     print(json.dumps(ids), flush=True)
     print(json.dumps([os.waitstatus_to_exitcode(os.waitpid(i, 0)[1]) for i in ids]), flush=True)
 """
-)
 
 
 def tables(folder: Path) -> dict[str, bytes]:
@@ -115,9 +107,10 @@ class Nursery:
         )
         assert self.process.stdout.readline() == "ready\n"
 
-    def start(self, home: Path, *profiles: str, renames: int = 0, before: bool = False) -> list:
+    def start(self, home: Path, *profiles: str, **more) -> list[int]:
         order = {"store": str(home), "profiles": profiles or ["tiny"], "log": str(self.log)}
-        order |= {"renames": renames, "before": before}
+        order |= {"renames": 0, "before": False, "workers": 1, "largest": 0} | more
+        self.log.write_text("")
         self.process.stdin.write(json.dumps(order) + "\n")
         self.process.stdin.flush()
         return json.loads(self.process.stdout.readline())
@@ -183,7 +176,6 @@ def test_a_sweep_that_is_killed_again_and_again(how, nursery, undisturbed, tmp_p
 
 
 def test_two_sweeps_at_once_and_a_third_that_shares_their_model(nursery, undisturbed, tmp_path):
-    nursery.log.write_text("")
     nursery.start(tmp_path, "tiny", "tiny", "other")
     assert nursery.ends() == [0, 0, 0], nursery.log.read_text()
     said = nursery.log.read_text()
@@ -210,27 +202,21 @@ def members(group: int) -> list[int]:
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to see processes")
 @pytest.mark.parametrize("whom", ["the command", "all, as a terminal does"])
-def test_an_interrupt_ends_all_processes(whom, tmp_path, undisturbed):
-    (tmp_path / "real.py").write_text(REAL)
-    home = tmp_path / "store"
-    process = subprocess.Popen(
-        [sys.executable, "real.py", json.dumps(SMALL | {"steps": 100_000})],
-        cwd=tmp_path, env={**os.environ, "TASKSPACES_STORE": str(home)},
-        stderr=subprocess.PIPE, text=True, start_new_session=True,
-    )  # fmt: skip
-    said = [process.stderr.readline()]
-    while "step 100/" not in said[-1]:  # the worker is at it
-        said.append(process.stderr.readline())
-        assert said[-1], said
-    assert len(members(process.pid)) > 1 or (os.cpu_count() or 1) == 1
-    (os.kill if whom == "the command" else os.killpg)(process.pid, signal.SIGINT)
-    said.append(process.communicate(timeout=30)[0] or "")
-    said.append("")
-    assert process.returncode == 130, said
-    end = time.monotonic() + 10
-    while members(process.pid) and time.monotonic() < end:
+def test_an_interrupt_ends_all_processes(whom, nursery, tmp_path):
+    (process,) = nursery.start(tmp_path, "long", workers=2)
+    while "step 100/" not in nursery.log.read_text():  # the worker is at it
         time.sleep(0.1)
-    assert members(process.pid) == []
+        assert os.path.exists(f"/proc/{process}"), nursery.log.read_text()
+    assert len(members(process)) > 1
+    (os.kill if whom == "the command" else os.killpg)(process, signal.SIGINT)
+    assert nursery.ends() == [130], nursery.log.read_text()
+    said = nursery.log.read_text()
+    assert said.count("stopped; the same command goes on where this one was") == 1
+    assert "Traceback" not in said
+    end = time.monotonic() + 10
+    while members(process) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert members(process) == []
 
 
 # --------------------------------------------------------------------------------- disks and stores
@@ -281,22 +267,29 @@ def test_a_disk_that_refuses(what, writes, home, undisturbed, monkeypatch, capsy
     assert tables(run_of(home)) == tables(run_of(undisturbed[0]))
 
 
-def test_a_model_that_the_disk_has_no_room_for(tmp_path):
+def test_a_model_that_the_disk_has_no_room_for(nursery, tmp_path):
     """The system itself refuses: weights are written by another library, which says it its way."""
-    (tmp_path / "real.py").write_text(
-        "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))\n" + REAL
-    )
-    home = tmp_path / "store"
-    done = subprocess.run(
-        [sys.executable, "real.py", json.dumps(SMALL)], cwd=tmp_path, text=True,
-        env={**os.environ, "TASKSPACES_STORE": str(home)}, capture_output=True, check=False,
-    )  # fmt: skip
-    last = done.stderr.strip().splitlines()[-1]
-    assert done.returncode == 2, done.stderr
-    assert last.startswith(f"taskspaces sweep: {home}/models/XS-seed0-")
-    assert "Mend that; what was finished is kept" in last
-    assert "Traceback" not in done.stderr.rpartition("taskspaces sweep")[2]
-    assert not list(home.glob("models/*/step-*"))
+    nursery.start(tmp_path, largest=50_000)
+    assert nursery.ends() == [2], nursery.log.read_text()
+    last = nursery.log.read_text().strip().splitlines()[-1]
+    assert last.startswith(f"taskspaces sweep: {tmp_path}/models/XS-seed0-")
+    assert "File too large" in last
+    assert last.endswith("Mend that; what was finished is kept")
+    assert "Traceback" not in nursery.log.read_text()
+    assert not list(tmp_path.glob("models/*/step-*"))
+
+
+def test_a_fault_in_a_worker_process_says_its_file_too(monkeypatch, tmp_path):
+    """An error travels pickled."""
+
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fdopen", full)
+    with pytest.raises(OSError, match="No space") as caught:
+        store.write_atomic(tmp_path / "a", "a")
+    there = pickle.loads(pickle.dumps(caught.value))
+    assert (there.filename, there.errno) == (str(tmp_path / "a"), errno.ENOSPC)
 
 
 NEWER = {
