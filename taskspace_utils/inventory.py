@@ -267,8 +267,7 @@ def _faults(path: Path) -> list[str] | None:
             return [str(error)]
         return run.faults() if "sha256" in run.manifest else None
     if (path.parent / records.SUMS).is_file() and path.is_dir():
-        bad = records.changed(path.parent)
-        bad = [n for n in bad if n.split("/")[0] in (path.name, records.SUMS)]
+        bad = records.changed(path.parent, path.name)
         return [f"{path.parent / name}: not as it was written" for name in bad]
     if path.is_file() and path.suffix == ".json":
         return [f"{path}: {fault}"] if (fault := records.fault_of(path)) else []
