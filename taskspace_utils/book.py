@@ -40,6 +40,7 @@ OFFLINE = {
 }
 
 
+@store.locked("book")
 def build(
     profile: str = "laptop",
     out: str | Path | None = None,

@@ -24,12 +24,13 @@ def main(arguments: list[str] | None = None) -> int:
         if chosen := getattr(options, name, None):
             os.environ[f"TASKSPACES_{name.upper()}"] = chosen
     try:
-        options.run(options)
+        return options.run(options) or 0
     except InputError as error:
         say(f"taskspaces {options.command}: {error}")
         return 2
     except OSError as error:  # no space, no permission, a file where a folder should be
-        say(f"taskspaces {options.command}: {error.filename or ''}: {error.strerror or error}")
+        what = f"{error.filename or ''}: {error.strerror or error}"
+        say(f"taskspaces {options.command}: {what}. Mend that; what was finished is kept")
         return 2
     except KeyboardInterrupt:
         say("stopped; the same command goes on where this one was")
@@ -42,7 +43,6 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         say(f"taskspaces {options.command}: {error}")
         return 1
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -130,6 +130,12 @@ def _parser() -> argparse.ArgumentParser:
     _profile_option(sub)
     sub.add_argument("--out", metavar="DIR", help="folder for html/ (default _build)")
     _worker_options(sub)
+
+    sub = command("store", _store, "list, verify or prune what was computed")
+    sub.add_argument("action", choices=["list", "verify", "prune"],
+                     help="what is there; is it sound; remove what nothing can use")  # fmt: skip
+    sub.add_argument("path", nargs="?", help="verify this run folder, checkpoint, … alone")
+    sub.add_argument("--dry-run", action="store_true", help="prune: only say what would go")
     return parser
 
 
@@ -339,6 +345,7 @@ def _sweep(options) -> None:
 def _chapter(options) -> None:
     from taskspace_utils import chapters
 
+    store.store_path()  # refuses a store of a newer version before anything runs
     overrides = {}
     for given in options.p:
         name, equals, value = given.partition("=")
@@ -353,6 +360,14 @@ def _book(options) -> None:
     from taskspace_utils import book
 
     book.build(options.profile, options.out, None, options.workers, options.scheduler)
+
+
+def _store(options) -> int:
+    from taskspace_utils import inventory
+
+    text, status = inventory.report(options.action, options.path, options.dry_run)
+    print(text)
+    return status
 
 
 if __name__ == "__main__":

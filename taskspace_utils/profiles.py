@@ -215,10 +215,23 @@ def sweep_key(profile: Profile) -> str:
         del settings["ladder"]
     else:
         settings["ladder"] = profile.ladder | {"code": store.code_version("ladder")}
-    inputs = [*store.data_path("grammar").glob("*.yml"), store.data_path("scales.yml")]
-    if profile.language == "text":
-        inputs += [p for part in ("corpus", "blimp/data") for p in required_data(part).iterdir()]
+    inputs = {
+        "scales": store.file_hash(store.data_path("scales.yml")),
+        "data": data_key(profile.language),
+    }
     return store.key_of(
-        {"profile": settings, "inputs": store.tree_hash(p for p in inputs if p.is_file())}
+        {"profile": settings, "inputs": inputs}
         | {"method": store.method_version(), **store.versions(), **store.hardware()}
     )
+
+
+def data_key(language: str) -> str:
+    """Stands for the files that pairs and corpora of a language ("grammar", "text") are made of.
+
+    Raises:
+        InputError: the real text is not there.
+    """
+    files = [*store.data_path("grammar").glob("*.yml")]
+    if language == "text":
+        files += [p for part in ("corpus", "blimp/data") for p in required_data(part).iterdir()]
+    return store.tree_hash(p for p in files if p.is_file())

@@ -107,15 +107,21 @@ def forget(folder: Path, parts: Iterable[str]) -> None:
         write_atomic(path, _text(about_of(path), rest))
 
 
-def changed(folder: Path) -> list[str]:
+def changed(folder: Path, part: str = "") -> list[str]:
     """The files of a folder that are gone or not as they were when noted, by their paths in it.
 
     A folder without `checksums.json` has nothing to compare with.
+
+    Args:
+        part: only the files of this folder inside; others aren't read.
     """
     if not (folder / SUMS).exists():
         return []
     known, fault = _read(folder / SUMS)
-    return [SUMS] if fault else [n for n, s in known.items() if not _same(folder / n, s)]
+    if fault:
+        return [SUMS]
+    within = f"{part}/" if part else ""
+    return [n for n, s in known.items() if n.startswith(within) and not _same(folder / n, s)]
 
 
 def _same(path: Path, known: str) -> bool:

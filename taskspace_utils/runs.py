@@ -29,7 +29,7 @@ from taskspace_utils.cells import (
     probing_cells,
     tables_of,
 )
-from taskspace_utils.profiles import Profile, load_profile, required_data, sweep_key
+from taskspace_utils.profiles import Profile, data_key, load_profile, required_data, sweep_key
 from taskspace_utils.store import InputError
 from taskspace_utils.tables import Run, model_columns, read_table, write_run
 
@@ -136,6 +136,7 @@ def _train(profile: Profile, scale: str, seed: int, planned: Path | None = None)
         )
     extra = (*profile.probe_at, *profile.transfer_at)
     about = _about_training(profile, scale, seed)
+    about |= {"language": profile.language, "data": data_key(profile.language)}
     text, steps = corpus(profile), profile.steps
     return trainings.train(folder, load_scale(scale), text, steps, seed, extra, about)
 

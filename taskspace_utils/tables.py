@@ -176,8 +176,8 @@ class Run:
                 "Make one with `taskspaces probe` or `taskspaces sweep`."
             )
         try:
-            self.manifest: dict = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
+            self.manifest = dict(json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, TypeError) as error:
             raise InputError(
                 f"{path}: broken ({error}). Delete the folder, and make the run again."
             ) from error

@@ -47,10 +47,7 @@ def train(folder: Path, scale, corpus, steps: int, seed: int, also_at=(), about=
 
 def sound(folder: Path) -> bool:
     """Is a checkpoint there, and as it was written?"""
-    if not (folder / "config.json").is_file():
-        return False
-    names = records.changed(folder.parent)
-    return not any(name.split("/")[0] in (folder.name, records.SUMS) for name in names)
+    return (folder / "config.json").is_file() and not records.changed(folder.parent, folder.name)
 
 
 def mend(folder: Path) -> None:

@@ -228,7 +228,8 @@ def test_a_full_disk_is_one_line_and_leaves_what_was(here, model, monkeypatch, c
     capsys.readouterr()
     assert cli.main(["score", *map(str, options(model))]) == 2
     said = capsys.readouterr().err.strip()
-    assert said == "taskspaces score: out: No space left on device"
+    problem = "taskspaces score: out: No space left on device"
+    assert said == f"{problem}. Mend that; what was finished is kept"
     assert tree(here) == before
 
 
