@@ -23,7 +23,15 @@ from safetensors.torch import load_file, save_file
 
 from taskspace_utils.models import BOS, CARD, Scale, new_model, new_tokenizer
 from taskspace_utils.scoring import chunks, sequence_log_probabilities, text_loss
-from taskspace_utils.store import InputError, new_folder, say, text_key, versions, write_atomic
+from taskspace_utils.store import (
+    InputError,
+    leftovers,
+    new_folder,
+    say,
+    text_key,
+    versions,
+    write_atomic,
+)
 from taskspace_utils.tables import write_table
 
 HELD_OUT_LINES = 400  # of a single file, kept from training
@@ -203,10 +211,11 @@ def pretrain(
             raise InputError(
                 f"{out} holds another training (see {previous.name}): name a new folder"
             )
-    elif out.exists() and any(out.iterdir()):
+    elif out.exists() and set(out.iterdir()) - set(leftovers(out)):
         raise InputError(f"{out} holds files that are not ours: name a new folder")
     keep = sorted({*checkpoint_steps(steps), *(s for s in also_at if s <= steps)})
     if all((out / checkpoint_name(s) / CARD).is_file() for s in keep):
+        _write_log(out)  # it may be what was broken off
         return out
     rng = np.random.default_rng(0)
     if scale.tokenizer == "word":

@@ -264,7 +264,9 @@ def _swept(profile: Profile, folder: Path, key: str, began: float, compute: Call
         for (scale, seed), path in zip(models, folders, strict=True)
         for log in [read_table(path / "training.csv")]
     ]
-    tables = tables_of(results[len(models) :]) | {"training": pd.concat(logs)}
+    training = pd.concat(logs)
+    training = training[training["step"].isin(_steps(profile))]  # a longer one left more
+    tables = tables_of(results[len(models) :]) | {"training": training}
     about = {"key": key, "profile": profile.name, "pair_seed": profile.pair_seed} | {
         "parameters": {k: v for k, v in vars(profile).items() if k != "chapters"},
         "bos": "bos",

@@ -38,8 +38,6 @@ def train(folder: Path, scale, corpus, steps: int, seed: int, also_at=(), about=
             pretraining.pretrain(scale, corpus, steps, seed, folder, also_at, kept, device)
         except SafetensorError as error:  # it hides that the system said no, to a full disk say
             raise OSError(errno.EIO, str(error), str(folder)) from error
-        if not (folder / "training.csv").is_file():  # broken off when all else was written
-            pretraining._write_log(folder)
         shutil.rmtree(folder / STATE, ignore_errors=True)
         records.write_sums(folder, about or {}, but=STATE)
     return folder

@@ -359,3 +359,14 @@ def test_byte_level_training_runs(tmp_path):
     assert "café" in models.load_model(out / "step-000003").tokenizer.decode(
         models.load_model(out / "step-000003").encode(["café"])[0]
     )
+
+
+def test_a_training_killed_in_its_first_or_last_write_goes_on(tmp_path):
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / ".training.json.a1b2c3d4").touch()  # as write_atomic leaves it when it is killed
+    train(out, 2)
+    log = (out / "training.csv").read_bytes()
+    (out / "training.csv").unlink()
+    train(out, 2)
+    assert (out / "training.csv").read_bytes() == log
