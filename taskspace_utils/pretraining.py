@@ -215,7 +215,8 @@ def pretrain(
         raise InputError(f"{out} holds files that are not ours: name a new folder")
     keep = sorted({*checkpoint_steps(steps), *(s for s in also_at if s <= steps)})
     if all((out / checkpoint_name(s) / CARD).is_file() for s in keep):
-        _write_log(out)  # it may be what was broken off
+        if not (out / "training.csv").is_file():  # the last thing that is written
+            _write_log(out)
         return out
     rng = np.random.default_rng(0)
     if scale.tokenizer == "word":
