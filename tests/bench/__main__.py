@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import platform
@@ -48,7 +49,7 @@ def run(parts, out: Path, quick: bool, attempts: int) -> dict:
 
     from taskspace_utils import store
 
-    from . import material, memory, speed, workers
+    from . import material, measure, memory, speed, workers
 
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", message="There is a performance drop", category=UserWarning)
@@ -78,8 +79,10 @@ def run(parts, out: Path, quick: bool, attempts: int) -> dict:
                 found = workers.workers_part(m, quick)
             else:
                 part = getattr(speed, f"{name}_part")
-                rounds = 2 if quick else ROUNDS[name]
-                found = part(m, quick, rounds=rounds, attempts=attempts)
+                how = {"rounds": ROUNDS[name], "attempts": attempts}
+                if quick:
+                    how |= {"rounds": 2, "rate": functools.partial(measure.sgemm_rate, 64, 0.01)}
+                found = part(m, quick, **how)
             found["wall_seconds"] = time.monotonic() - began
             found["made"] = time.strftime("%Y-%m-%d", time.gmtime())
             report["parts"][name] = found

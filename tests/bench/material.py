@@ -60,7 +60,7 @@ def prepare(folder: Path, quick: bool = False, scale: models.Scale | None = None
         lines = [line for f in files for line in pretraining.read_corpus(f).train[:LINES]]
     else:
         rules = grammar.load_grammar()
-        pairs, source = rules.pairs(100 if quick else 200, 0), "the grammar, a token a word"
+        pairs, source = rules.pairs(24 if quick else 200, 0), "the grammar, a token a word"
         lines = [" ".join(rules.vocabulary())]
         scale = replace(scale, tokenizer="word")
     shutil.rmtree(folder, ignore_errors=True)

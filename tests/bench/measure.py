@@ -125,13 +125,16 @@ def measure(
     goal: float | None,
     unit: str = "times",
     at_least: bool = True,
-    **more,
+    limit: float | None = None,
+    why: str = "",
 ) -> dict:
-    """A row of the report: what was reached beside floor and goal.
+    """A row of the report: what was reached beside floor and goal, and how far one could get.
 
     Args:
         value: from `ratio`, or `plain`.
         at_least: whether larger is better.
+        limit: the value that the machine allows, where it can be computed.
+        why: what the limit assumes, or what keeps the value from its floor.
     """
     reached = value["ratio"]
     sign = 1 if at_least else -1
@@ -142,9 +145,10 @@ def measure(
         "floor": floor,
         "goal": goal,
         **value,
+        "limit": limit,
+        "why": why,
         "floor_met": None if reached is None else sign * (reached - floor) >= 0,
         "goal_met": None if reached is None or goal is None else sign * (reached - goal) >= 0,
-        **more,
     }
 
 

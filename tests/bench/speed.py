@@ -15,10 +15,12 @@ import torch
 from taskspace_utils import ftgd, probing, scoring
 
 from . import peers
-from .material import Material, doubled, gradient_one_by_one, one_by_one
+from .material import Material, doubled, gradient_one_by_one, one_by_one, parameters
 from .measure import Race, measure, plain, race, ratio
 
 NEAR_TIE = 1e-4  # nats: a margin so small may change its sign by rounding alone
+READ_ONCE = "every distinct beginning read once, and all time spent on matrix products"
+BACKWARD = 3  # products of a pass forward and back, over those of a pass forward
 
 
 def part(found: Race, measures: list[dict], agreement: dict, about: str, **more) -> dict:
@@ -62,15 +64,30 @@ def scoring_part(m: Material, quick: bool = False, **options) -> dict:
     work = _work(m, sentences)
     # The time that the products alone would take, over what the whole took.
     share = work["flops"] / found.sgemm_before / found.seconds("ours")
+    least = work["flops_distinct"] / found.sgemm_before
     measures = [
-        measure("scoring, against minicons", ratio(found, "ours", "minicons"), 1.9, 2.5),
-        measure("scoring, against lm-eval's core", ratio(found, "ours", "lm-eval"), 1.2, 1.6),
+        measure(
+            f"scoring, against {label}",
+            ratio(found, "ours", peer),
+            floor,
+            goal,
+            limit=found.seconds(peer) / least,
+            why=READ_ONCE,
+        )
+        for label, peer, floor, goal in (
+            ("minicons", "minicons", 1.9, 2.5),
+            ("lm-eval's core", "lm-eval", 1.2, 1.6),
+        )
+    ]
+    measures += [
         measure(
             "scoring, share of what sgemm allows without sharing",
             plain(share) if not _refused(found) else ratio(found, "ours", "minicons"),
             0.95,
             None,
             "share",
+            limit=work["flops"] / work["flops_distinct"],
+            why=READ_ONCE,
         ),
         measure(
             f"signs that differ from float64 beyond {NEAR_TIE:g} nats",
@@ -97,16 +114,21 @@ def _work(m: Material, sentences: list[str]) -> dict:
     """Tokens read, distinct prefixes among them, and the multiplications that all tokens need."""
     ids = [row[:-1] for row in m.lm.encode(sorted(set(sentences)))]  # nothing follows the last
     tokens = sum(map(len, ids))
-    prefixes = len({tuple(row[:end]) for row in ids for end in range(1, len(row) + 1)})
+    prefixes = {tuple(row[:end]) for row in ids for end in range(1, len(row) + 1)}
     config = m.lm.model.config
     # a weight matrix costs a multiplication and an addition a token; wpe is only looked up, and
     # the tied wte is looked up for input and multiplied for output
     weights = sum(
         p.numel() for name, p in m.lm.model.named_parameters() if p.ndim == 2 and "wpe" not in name
     )
+    attention = 4 * config.n_embd * config.n_layer  # a token seen by a token
     seen = sum(len(row) * (len(row) + 1) // 2 for row in ids)
-    flops = 2 * weights * tokens + 4 * config.n_embd * config.n_layer * seen
-    return {"tokens": tokens, "prefixes": prefixes, "flops": flops}
+    return {
+        "tokens": tokens,
+        "prefixes": len(prefixes),
+        "flops": 2 * weights * tokens + attention * seen,
+        "flops_distinct": 2 * weights * len(prefixes) + attention * sum(map(len, prefixes)),
+    }
 
 
 def gradients_part(m: Material, quick: bool = False, **options) -> dict:
@@ -128,8 +150,8 @@ def gradients_part(m: Material, quick: bool = False, **options) -> dict:
         name: max(_relative(values[tasks.index(task)].cpu(), exact[task]) for task in reference)
         for name, values in found.results.items()
     }
-    middle = sorted(tasks, key=lambda t: _work(m, [*of[t]["good"], *of[t]["bad"]])["tokens"])
-    middle = middle[len(tasks) // 2]
+    works = {task: _work(m, [*p["good"], *p["bad"]]) for task, p in of.items()}
+    middle = sorted(tasks, key=lambda task: works[task]["tokens"])[len(tasks) // 2]
     trak = peers.Trak(m.lm)
     sampled = race(
         {
@@ -142,18 +164,26 @@ def gradients_part(m: Material, quick: bool = False, **options) -> dict:
     errors["TRAK's gradients a sample (against ours)"] = _relative(
         sampled.results["TRAK's gradients a sample"], sampled.results["ours"].double()
     )
+    once = f"{READ_ONCE}, forward and back; terms that cancel may save more"
+    least = {
+        task: BACKWARD * work["flops_distinct"] / found.sgemm_before for task, work in works.items()
+    }
     measures = [
         measure(
             "task gradients, against two padded passes",
             ratio(found, "ours", "two padded passes"),
             2.0,
             2.5,
+            limit=found.seconds("two padded passes") / sum(least.values()),
+            why=once,
         ),
         measure(
             "task gradient, against TRAK's gradients a sample",
             ratio(sampled, "ours", "TRAK's gradients a sample"),
             25.0,
             None,
+            limit=sampled.seconds("TRAK's gradients a sample") / least[middle],
+            why=once,
         ),
         measure(
             "relative error of a task gradient against float64",
@@ -164,7 +194,6 @@ def gradients_part(m: Material, quick: bool = False, **options) -> dict:
             at_least=False,
         ),
     ]
-    sentences = pd.concat(of.values())
     about = (
         f"{n} pairs of each of {len(tasks)} tasks, one a phenomenon ({', '.join(tasks)}); TRAK on "
         f"{middle} alone: a pair is a sample, {trak.pairs_at_once} pairs at a time (of the sizes "
@@ -180,7 +209,7 @@ def gradients_part(m: Material, quick: bool = False, **options) -> dict:
             "sgemm_before": sampled.sgemm_before,
             "sgemm_after": sampled.sgemm_after,
         },
-        work=_work(m, [*sentences["good"], *sentences["bad"]]),
+        work={key: sum(work[key] for work in works.values()) for key in works[middle]},
     )
 
 
@@ -228,6 +257,8 @@ def spaces_part(m: Material, quick: bool = False, **options) -> dict:
             None,
             "share",
             at_least=False,
+            limit=2 * (2 * len(tasks)) ** 2 * parameters(m.lm) / found.sgemm_before / whole,
+            why="all inner products of both halves, once, at the rate of sgemm, and nothing else",
         ),
         measure(
             "largest error of a cosine against float64",
@@ -308,12 +339,17 @@ def transfer_part(m: Material, quick: bool = False, **options) -> dict:
         ours = scoring.margins(m.lm, probe)
         both = peers.Minicons(m.lm)([*probe["good"], *probe["bad"]])
     theirs = both[: len(probe)] - both[len(probe) :]
+    evaluation = _work(m, [*held["good"], *held["bad"]])["flops_distinct"]
+    gradient = BACKWARD * _work(m, [*train["good"], *train["bad"]])["flops_distinct"]
+    least = (evaluation + (summary["steps"] + 1) * gradient) / found.sgemm_before
     measures = [
         measure(
             "a transfer row, against reload, pad, minicons",
             ratio(found, "ours", "reload, pad, minicons"),
             3.0,
             None,
+            limit=found.seconds("reload, pad, minicons") / least,
+            why=f"{READ_ONCE}: {summary['steps'] + 1} gradients, one evaluation",
         ),
         measure(
             "undo, share of a row's time",
