@@ -28,23 +28,27 @@ def main(arguments: list[str] | None = None) -> int:
     """Run parts and write them into the report; other parts that it has stay."""
     asked = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     asked.add_argument("--part", action="append", choices=PARTS, help="default: all, in turn")
-    asked.add_argument("--out", type=Path, default=REPORT, help=f"default: {REPORT}")
+    asked.add_argument("--out", type=Path, help=f"default: {REPORT}; of a quick run, quick.json")
     asked.add_argument("--quick", action="store_true", help="seconds: proves that all of it runs")
     asked.add_argument("--attempts", type=int, default=2, help="at a race, if the machine drifts")
     options = asked.parse_args(arguments)
+    out = options.out or (REPORT.with_name("quick.json") if options.quick else REPORT)
     missing = [name for name in ("minicons", "lm_eval", "traker") if not _version(name)]
     if missing:
         print(f"peers are missing: {', '.join(missing)}; `make bench` installs them",
               file=sys.stderr)  # fmt: skip
         return 2
-    report = run(options.part or PARTS, options.out, options.quick, options.attempts)
+    report = run(options.part or PARTS, out, options.quick, options.attempts)
     print(summary(report))
-    print(f"report: {options.out}")
+    print(f"report: {out}")
     return 0
 
 
 def run(parts, out: Path, quick: bool, attempts: int) -> dict:
-    """Run parts one after the other; the report is written after each."""
+    """Run parts one after the other; the report is written after each.
+
+    Other parts of a report that lies at `out` stay if they are of this machine and these versions.
+    """
     import torch
 
     from taskspace_utils import store
@@ -53,15 +57,18 @@ def run(parts, out: Path, quick: bool, attempts: int) -> dict:
 
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", message="There is a performance drop", category=UserWarning)
-    report = json.loads(out.read_text()) if out.is_file() else {}
-    report.setdefault("parts", {})
+    report = {
+        "format": 1,
+        "quick": quick,
+        "machine": machine(),
+        "versions": {name: _version(name) for name in LIBRARIES},
+    }
+    old = json.loads(out.read_text()) if out.is_file() else {}
+    same = all(old.get(key) == value for key, value in report.items())
+    report["parts"] = old["parts"] if same else {}
     with TemporaryDirectory() as folder:
         m = material.prepare(Path(folder, "model"), quick)
         report |= {
-            "format": 1,
-            "quick": quick,
-            "machine": machine(),
-            "versions": {name: _version(name) for name in LIBRARIES},
             "data": m.source,
             "model": {
                 "name": (material.TINY if quick else material.SHAPE).name,
@@ -119,10 +126,12 @@ def summary(report: dict) -> str:
     lines = []
     for part in report["parts"].values():
         for row in part["measures"]:
-            value = "no ratio: " + row["refused"] if row["refused"] else f"{row['ratio']:.3g}"
-            bound = ("≥" if row["at_least"] else "≤") + f" {row['floor']:g}"
-            met = {True: "met", False: "NOT met", None: ""}[row["floor_met"]]
-            lines.append(f"{row['name']}: {value} {row['unit']} (floor {bound} {met})")
+            bound = f"floor {'≥' if row['at_least'] else '≤'} {row['floor']:g}"
+            if row["refused"]:
+                lines.append(f"{row['name']}: none, {row['refused']} ({bound})")
+                continue
+            met = "met" if row["floor_met"] else "NOT met"
+            lines.append(f"{row['name']}: {row['ratio']:.3g} {row['unit']} ({bound} {met})")
     return "\n".join(lines)
 
 

@@ -14,9 +14,15 @@ import pytest
 import torch
 
 from taskspace_utils import ftgd, scoring
+from taskspace_utils.store import data_path
 
 from . import __main__ as command
 from . import material, measure, memory, peers, workers
+
+
+@pytest.fixture(autouse=True)
+def _quick_sweeping(monkeypatch):
+    monkeypatch.setattr(measure.gc, "collect", lambda: 0)  # half a second each in a test session
 
 
 class Padded:
@@ -213,6 +219,17 @@ def test_a_quick_run_writes_a_whole_report(tmp_path, monkeypatch):
     assert "scoring, against minicons" in command.summary(report)
     rows = {row["name"]: row for part in report["parts"].values() for row in part["measures"]}
     assert rows["weights that undo left changed"]["ratio"] == 0
+    # what another machine, or another version, measured is not mixed in
+    monkeypatch.setattr(command, "machine", lambda: report["machine"] | {"processor": "other"})
+    assert set(command.run([], out, quick=True, attempts=1)["parts"]) == set()
+
+
+def test_the_shipped_report_has_the_shape_of_one():
+    report = json.loads(data_path("reference", "bench", "report.json").read_text("utf-8"))
+    check(report)
+    assert not report["quick"]
+    assert set(report["parts"]) == set(command.PARTS)
+    assert "/" not in report["model"]["name"]
 
 
 def test_real_peers_give_our_numbers(tiny):
