@@ -16,7 +16,8 @@ import sys
 import pandas as pd
 
 from taskspace_utils import load_grammar
-from taskspace_utils.store import InputError, data_path, read_table, write_table
+from taskspace_utils.store import InputError, data_path
+from taskspace_utils.tables import read_table, write_table
 
 COLUMNS = ["task", "phenomenon", "field", "family", "frame", "distance", "demands", "reason"]
 

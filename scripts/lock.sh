@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 env=$(mktemp -d)
 trap 'rm -rf "$env"' EXIT
 "${PYTHON:-python3}" -m venv "$env"
-"$env/bin/pip" install --quiet --disable-pip-version-check --editable '.[book,dev]'
+"$env/bin/pip" install --quiet --disable-pip-version-check --editable '.[book,cluster,dev]'
 {
   echo "# The lock: every package pinned. Made by \`make lock\` from the ranges in pyproject.toml."
   # "+cpu" is a local version that only a CPU wheel has: pin the public one

@@ -22,6 +22,7 @@ from taskspace_utils import cells, jobs, load_grammar, runs, store
 from taskspace_utils.controls import Bigram
 from taskspace_utils.hypotheses import lexical_diff
 from taskspace_utils.pretraining import checkpoint_name
+from taskspace_utils.tables import read_table, write_table
 
 SCALE, SEEDS, WHOLE_SEEDS, STEPS = "S", (0, 1, 2), (0, 1, 2, 3, 4), (0, 200, 800)
 OUT = store.data_path("reference", "withheld")
@@ -46,7 +47,7 @@ def model(whole: runs.Profile, without: str, seed: int) -> dict[str, pd.DataFram
         methods = [] if without else ["gradient"]
         work += cells.probing_cells(source, pairs["task"].unique(), (), methods)
     found = cells.tables_of(jobs.run(cells.cell_jobs(work, pairs, texts), workers=1))
-    log = store.read_table(folder / "training.csv").query("text == 'held-out'")
+    log = read_table(folder / "training.csv").query("text == 'held-out'")
     found["models"] = log.tail(1)[["loss"]].assign(seed=seed)
     return {name: table.assign(without=without) for name, table in found.items()}
 
@@ -78,11 +79,11 @@ def main() -> None:
     spaces = tables["gradient"].loc[half, [*places, "cosine", "cosine_corrected"]].copy()
     for name in ("cosine", "cosine_corrected"):
         spaces[name] = spaces[name].round(5)
-    store.write_table(OUT / "margins.csv", margins, keys)
-    store.write_table(OUT / "spaces.csv.xz", spaces, places)
-    store.write_table(OUT / "models.csv", tables["models"][["seed", "without", "loss"]],
+    write_table(OUT / "margins.csv", margins, keys)
+    write_table(OUT / "spaces.csv.xz", spaces, places)
+    write_table(OUT / "models.csv", tables["models"][["seed", "without", "loss"]],
                       ["seed", "without"])  # fmt: skip
-    store.write_table(OUT / "words.csv.xz", words(whole), ["a", "b"])
+    write_table(OUT / "words.csv.xz", words(whole), ["a", "b"])
     about = {
         "made_by": "python scripts/withhold.py",
         "scale": SCALE,

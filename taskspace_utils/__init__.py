@@ -8,7 +8,8 @@ from importlib import import_module
 __version__ = "0.1.0"
 
 _HOME = {
-    "store": ["InputError", "Run", "reference_run"],
+    "store": ["InputError"],
+    "tables": ["Run", "reference_run"],
     "pairs": ["read_pairs", "scan_pairs", "split_pairs", "write_pairs"],
     "grammar": ["load_grammar"],
     "models": ["LanguageModel", "load_model", "load_scale"],
@@ -16,13 +17,8 @@ _HOME = {
     "scoring": ["log_probabilities", "margins", "score", "text_loss", "verdicts"],
     "pretraining": ["pretrain", "read_corpus"],
     "ftgd": ["Config", "loss_gradient", "top_k", "tune", "tuned"],
-    "probing": [
-        "gradient_space",
-        "neutral_text",
-        "neutral_texts",
-        "predicted_transfer",
-        "transfer_row",
-    ],
+    "gradients": ["gradient_space", "predicted_transfer"],
+    "probing": ["neutral_text", "neutral_texts", "transfer_row"],
     "hypotheses": [
         "inflation",
         "lexical_diff",
@@ -31,7 +27,8 @@ _HOME = {
         "same_label",
         "signed_sharing",
     ],
-    "runs": ["checkpoint", "corpus", "data_folder", "load_profile", "probe", "sweep", "task_pairs"],
+    "profiles": ["data_folder", "load_profile"],
+    "runs": ["checkpoint", "corpus", "probe", "sweep", "task_pairs"],
 }
 _ROOM = {name: room for room, names in _HOME.items() for name in names}
 __all__ = sorted([*_ROOM, "spaces"])

@@ -25,7 +25,7 @@ from typing import Any
 
 import yaml
 
-from taskspace_utils import store
+from taskspace_utils import jobs, store
 from taskspace_utils.chapters import BuildError, chapters, check_parameters, execute, find_chapter
 
 # npm packages and the files taken from each: with them, pages need no network to be read.
@@ -40,7 +40,13 @@ OFFLINE = {
 }
 
 
-def build(profile: str = "laptop", out: str | Path | None = None, root: Path | None = None) -> Path:
+def build(
+    profile: str = "laptop",
+    out: str | Path | None = None,
+    root: Path | None = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
+) -> Path:
     """Compute, run and draw what has changed; return the path of the book's `index.html`.
 
     A build that fails leaves no book behind: the old pages go before new ones are made, and the
@@ -50,6 +56,8 @@ def build(profile: str = "laptop", out: str | Path | None = None, root: Path | N
         profile: which grid of models and tasks; see `data/profiles/`.
         out: the folder for `html/`; `_build/` in the project by default.
         root: the project, where it isn't the one that this package lies in.
+        workers: number of processes that compute, then of chapters that run side by side.
+        scheduler: a dask scheduler, whose workers compute instead; chapters always run here.
 
     Raises:
         InputError: no such profile, or it names a chapter or parameter that isn't there.
@@ -67,7 +75,7 @@ def build(profile: str = "laptop", out: str | Path | None = None, root: Path | N
         for path in chapters(root)
     }
     try:
-        run = runs.sweep(loaded)
+        run = runs.sweep(loaded, None, workers, scheduler)
     except BaseException:
         shutil.rmtree(html, ignore_errors=True)
         raise
@@ -85,7 +93,7 @@ def build(profile: str = "laptop", out: str | Path | None = None, root: Path | N
         store.say(f"nothing has changed since {index} was built")
         return index
     shutil.rmtree(html, ignore_errors=True)
-    executed = _execute_all(values, lambda: state()[0], profile, root, out)
+    executed = _execute_all(values, lambda: state()[0], profile, root, out, workers)
     store.say("drawing the pages")
     texts = {new.name: _page(new, values[path], profile) for path, new in executed.items()}
     drawn = _draw(texts, root, out, offline)
@@ -118,7 +126,9 @@ def _keys(values: Mapping[Path, Mapping], root: Path, run: Path) -> dict[Path, s
     }
 
 
-def _execute_all(values, state, profile: str, root: Path, out: Path) -> dict[Path, Path]:
+def _execute_all(
+    values, state, profile: str, root: Path, out: Path, workers: int | None
+) -> dict[Path, Path]:
     """Run the chapters that the store has not, several at a time; the executed notebooks.
 
     `state()` gives each chapter's present key.
@@ -147,10 +157,11 @@ def _execute_all(values, state, profile: str, root: Path, out: Path) -> dict[Pat
         store.say(f"  {path.stem}: ran in {notebook.metadata.papermill['duration']:.0f} s{note}")
 
     store.say(f"chapters: {len(missing)} to run, {len(values) - len(missing)} unchanged")
-    pool = ThreadPoolExecutor(max_workers=os.cpu_count())
+    workers = workers or jobs.cores()
+    pool, work = ThreadPoolExecutor(workers), [jobs.Job(run, (path,)) for path in missing]
     try:
-        for future in [pool.submit(run, path) for path in missing]:
-            future.result()
+        with jobs.Progress(work, lambda: workers) as progress:
+            jobs.spread(work, pool, progress)
     finally:
         pool.shutdown(cancel_futures=True)
     if failures:
@@ -172,8 +183,6 @@ def _page(executed: Path, parameters: Mapping[str, Any], profile: str) -> str:
     for cell in notebook.cells:
         if "parameters" in tags[cell.id]:
             cell.source = _with_values(cell.source, parameters)
-        if cell.cell_type == "code":
-            cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
         for name in ("papermill", "source", "execution"):
             cell.metadata.pop(name, None)
     line = (

@@ -1,8 +1,10 @@
 """Cells: the pieces of probing, each computed once.
 
 A cell is one piece of work with one result: a model's scores, a gradient space, a row of a transfer
-space. Each result is one file in the store, written whole, named by a key over all that it depends
-on; what is there is not computed again. Cells know nothing of profiles: `runs` says which to run.
+space. Each result is one record in the store (see `records`), named by a key over all that it
+depends on; what is there and sound is not computed again. The pairs and texts that cells work on
+are a record too, so that a job is small and a result can be traced to its sentences. Cells know
+nothing of profiles: `runs` says which to run.
 """
 
 from __future__ import annotations
@@ -17,8 +19,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from taskspace_utils import ladder, store
+from taskspace_utils import ladder, records, store
 from taskspace_utils.jobs import Job
+from taskspace_utils.store import InputError
+from taskspace_utils.tables import TABLES, model_columns
 
 METHODS = ("transfer", "gradient")
 
@@ -45,44 +49,97 @@ class Cell:
     k: float = 0.01
 
 
-@functools.lru_cache(maxsize=2)
 def loaded(source: Source):
     """The model (`LanguageModel`) of a source; a process keeps the last two."""
+    from taskspace_utils.models import chosen_hardware
+
+    return _loaded(source, _files_key(source), chosen_hardware())
+
+
+@functools.lru_cache(maxsize=2)
+def _loaded(source: Source, files: str, hardware: tuple[str, str]):
     import torch
 
     from taskspace_utils.models import load_model
 
     torch.set_num_threads(1)  # with more, sums are added up in another order
-    return load_model(source.model, source.revision, source.bos)
+    return load_model(source.model, source.revision, source.bos, *hardware)
 
 
-def run_cell(cell: Cell, pairs: pd.DataFrame, texts: Texts, inputs: str) -> dict:
-    """The result of a cell, from the store if it is there, else computed and stored.
+def run_cell(cell: Cell, inputs: str) -> dict:
+    """The result of a cell, from the store if it is there and sound, else computed and stored.
 
     Args:
-        inputs: a key that stands for pairs, texts, method and versions.
+        inputs: key of the pairs and texts; see `keep_inputs`.
 
     Returns:
         Tables by name, as lists of rows; keyed by the model.
     """
-    key = store.key_of(asdict(cell) | {"source": _weights_key(cell.source), "inputs": inputs})
+    about = about_cell(cell, inputs)
+    key = store.key_of(about)
     path = store.store_path("cells", key[:2], f"{key}.json")
-    if path.is_file():
-        return json.loads(path.read_text())
-    found = _compute(cell, pairs, texts)
-    plain = {name: table.to_dict("records") for name, table in found.items()}
-    store.write_atomic(path, json.dumps(plain))
-    return json.loads(path.read_text())  # the same as a later reading gives, to the last digit
+    found = records.read_record(path)
+    if found is None:
+        computed = _compute(cell, *_inputs(inputs))
+        plain = {name: table.to_dict("records") for name, table in computed.items()}
+        records.write_record(path, about, plain)
+        found = json.loads(json.dumps(plain))  # as a later reading gives it, to the last digit
+    return found
+
+
+def about_cell(cell: Cell, inputs: str) -> dict:
+    """What a cell's result depends on, to be read by people and made a key of."""
+    from taskspace_utils.models import chosen_hardware
+
+    return {
+        "kind": cell.kind,
+        "task": cell.task,
+        "tuning": dict(cell.tuning),
+        "k": cell.k,
+        "model": _about_model(cell.source),
+        "inputs": inputs,
+        "hardware": list(chosen_hardware()),
+        **present_code(cell.kind),
+    }
+
+
+def present_code(kind: str) -> dict:
+    """The part of a result's key that is not its settings: code and versions, as they are now."""
+    own = {"ladder": store.code_version("ladder")} if kind == "ladder" else {}
+    return {"method": store.method_version(), **own, "versions": store.versions()}
+
+
+def keep_inputs(pairs: pd.DataFrame, texts: Texts) -> str:
+    """Write pairs and texts into the store, as plain JSON; return their key."""
+    about = {
+        "pairs": store.text_key(map(repr, pairs.itertuples(index=False))),
+        "texts": store.text_key(line for n in texts for line in (n, *texts[n], "")),
+    }
+    rows = pairs.astype(object).to_numpy().tolist()
+    content = {"columns": list(pairs.columns), "rows": rows, "texts": texts}
+    key = store.key_of(about)
+    records.write_record(store.store_path("inputs", f"{key}.json"), about, content)
+    return key
+
+
+@functools.lru_cache(maxsize=2)
+def _inputs(key: str) -> tuple[pd.DataFrame, Texts]:
+    path = store.store_path("inputs", f"{key}.json")
+    found = records.read_record(path)
+    if found is None:
+        raise InputError(f"{path} is gone or broken: start the same command again")
+    texts = {name: tuple(lines) for name, lines in found["texts"].items()}
+    return pd.DataFrame(found["rows"], columns=found["columns"]), texts
 
 
 def _compute(cell: Cell, pairs: pd.DataFrame, texts: Texts) -> dict[str, pd.DataFrame]:
-    from taskspace_utils import ftgd, probing, scoring
+    from taskspace_utils import ftgd, gradients, probing, scoring
 
     lm = loaded(cell.source)
     if cell.kind == "accuracy":
         tables = {"accuracy": scoring.score(lm, pairs)[0]}
     elif cell.kind == "gradient":
-        space, facts = probing.gradient_space(lm, pairs, cell.k)
+        space, facts = gradients.gradient_space(lm, pairs, cell.k)
         tables = {"gradient": space, "tasks": facts}
     elif cell.kind == "ladder":
         tables = {"ladder": ladder.climb(lm, pairs, cell.task, texts=texts, **dict(cell.tuning))}
@@ -90,24 +147,25 @@ def _compute(cell: Cell, pairs: pd.DataFrame, texts: Texts) -> dict[str, pd.Data
         neutral = probing.neutral_texts(lm, texts)
         config = ftgd.Config(**dict(cell.tuning))
         before = _margins_before(
-            cell.source, store.text_key([*pairs["good"], *pairs["bad"], *pairs["split"]]), pairs
+            lm, store.text_key([*pairs["good"], *pairs["bad"], *pairs["split"]]), pairs
         )
         row, summary, harm = probing.transfer_row(lm, pairs, cell.task, config, neutral, before)
         tables = {"transfer": row, "tuning": pd.DataFrame([summary]), "harm": harm}
-    return {name: store.model_columns(table, **lm.keys) for name, table in tables.items()}
+    return {name: model_columns(table, **lm.keys) for name, table in tables.items()}
 
 
 _BEFORE: dict = {}
 
 
-def _margins_before(source: Source, key: str, pairs: pd.DataFrame):
+def _margins_before(lm, key: str, pairs: pd.DataFrame):
     """Margins of the eval pairs before tuning: the same for all rows that a process works on."""
     from taskspace_utils.scoring import margins
 
-    if (source, key) not in _BEFORE:
+    key = f"{id(lm)} {key}"
+    if key not in _BEFORE:
         _BEFORE.clear()
-        _BEFORE[source, key] = margins(loaded(source), pairs[pairs["split"] == "eval"])
-    return _BEFORE[source, key]
+        _BEFORE[key] = lm, margins(lm, pairs[pairs["split"] == "eval"])  # lm stays, so does its id
+    return _BEFORE[key][1]
 
 
 def cell_jobs(
@@ -118,20 +176,13 @@ def cell_jobs(
     Args:
         after: place of the job that makes the cells' model, where it isn't there yet.
     """
-    parts = {
-        "pairs": store.text_key(map(repr, pairs.itertuples(index=False))),
-        "texts": store.text_key(line for n in texts for line in (n, *texts[n], "")),
-        "method": store.method_version(),
-        **store.versions(),
-    }
-    inputs = dict.fromkeys(("accuracy", "gradient", "transfer"), store.key_of(parts))
-    inputs["ladder"] = store.key_of(parts | {"ladder": store.code_version("ladder")})
+    inputs = keep_inputs(pairs, texts)
     tokens = pairs["good"].str.split().str.len().sum() * 2
     own = tokens / max(1, pairs["task"].nunique())  # of one task
     # passes over tokens: a gradient costs three, a tuning takes about twelve gradients
     cost = {"accuracy": tokens, "gradient": 3 * tokens, "transfer": tokens / 2 + 18 * own}
     cost["ladder"] = tokens + 60 * own
-    return [Job(run_cell, (c, pairs, texts, inputs[c.kind]), cost[c.kind], after) for c in cells]
+    return [Job(run_cell, (c, inputs), cost[c.kind], after) for c in cells]
 
 
 def tables_of(results: Iterable[dict]) -> dict[str, pd.DataFrame]:
@@ -141,19 +192,29 @@ def tables_of(results: Iterable[dict]) -> dict[str, pd.DataFrame]:
         for name, rows in tables.items():
             found.setdefault(name, []).extend(rows)
     return {
-        name: pd.DataFrame(rows, columns=[*store.TABLES[name][0], *store.TABLES[name][1]])
+        name: pd.DataFrame(rows, columns=[*TABLES[name][0], *TABLES[name][1]])
         for name, rows in found.items()
     }
 
 
-@functools.lru_cache(maxsize=8)
-def _weights_key(source: Source) -> str:
+def _files_key(source: Source) -> str:
+    """Stands for a folder's weights, configuration and tokenizer; "" for a model of the hub."""
+    folder, kinds = Path(source.model), (".safetensors", ".json", ".txt", ".model")
+    if not folder.is_dir():
+        return ""
+    return store.tree_hash(path for path in folder.iterdir() if path.suffix in kinds)
+
+
+def _about_model(source: Source) -> dict:
+    from taskspace_utils.models import CARD
+
+    about = {name: value for name, value in asdict(source).items() if name != "model"}
     folder = Path(source.model)
-    if folder.is_dir():
-        kinds = (".safetensors", ".json", ".txt", ".model")  # weights, configuration, tokenizer
-        content = store.tree_hash(p for p in folder.iterdir() if p.suffix in kinds)
-        return f"{folder.resolve().name} {content} {source.bos}"  # rows carry the model's name
-    return f"{source.model}@{source.revision} {source.bos}"
+    if not folder.is_dir():  # a branch of the hub moves: the commit that was loaded counts
+        return about | {"name": source.model, "weights": loaded(source).weights}
+    card = json.loads((folder / CARD).read_text()) if (folder / CARD).is_file() else {}
+    name = card.get("name") or folder.resolve().name  # rows carry it
+    return about | {"name": name, "step": card.get("step", ""), "files": _files_key(source)}
 
 
 def probing_cells(

@@ -212,6 +212,9 @@ def execute(path: Path, parameters: Mapping[str, Any], root: Path, kept: Path):
             f":{source['line']}, cell {source['number']} (`{source['first']}`)" if source else ""
         )
         raise BuildError(f"notebooks/{path.name}{place}: {problem}\n    as far as it came: {copy}")
+    for cell in notebook.cells:  # progress is for whom it passes by
+        if cell.cell_type == "code":
+            cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
     return notebook
 
 

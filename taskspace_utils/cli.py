@@ -1,22 +1,27 @@
 """The command line: `taskspaces …`. Each command calls one function of a room and prints a little.
 
-What a person must mend ends with one message and status 2; a chapter or a page that fails, with
-status 1. No torch is imported before a command needs it.
+What a person must mend ends with one message and status 2; a chapter or a page that fails, or
+worker processes that are lost, with status 1. No torch is imported before a command needs it.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
 from taskspace_utils import __version__, store
 from taskspace_utils.store import InputError, say
+from taskspace_utils.tables import model_columns, write_run
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; return the exit status."""
     options = _parser().parse_args(arguments)
+    for name in store.hardware():  # by the environment: processes that work for this one see it
+        if chosen := getattr(options, name, None):
+            os.environ[f"TASKSPACES_{name.upper()}"] = chosen
     try:
         options.run(options)
     except InputError as error:
@@ -30,8 +35,9 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
     except Exception as error:
         from taskspace_utils.chapters import BuildError
+        from taskspace_utils.cluster import WorkLost
 
-        if not isinstance(error, BuildError):
+        if not isinstance(error, BuildError | WorkLost):
             raise
         say(f"taskspaces {options.command}: {error}")
         return 1
@@ -81,9 +87,12 @@ def _parser() -> argparse.ArgumentParser:
         "--out", required=True, metavar="DIR", help="folder for step-000000/ and so on"
     )
     sub.add_argument("--threads", type=_whole, help="processor threads (default: all)")
+    sub.add_argument("--device", choices=["auto", "cpu", "cuda", "mps"],
+                     help="default cpu, or TASKSPACES_DEVICE")  # fmt: skip
 
     sub = command("score", _score, "score minimal pairs with a model")
     _model_options(sub)
+    _hardware_options(sub)
     _pair_options(sub)
     sub.add_argument("--out", required=True, metavar="DIR", help="folder for the tables")
 
@@ -103,10 +112,12 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--target", type=float, default=3.0, metavar="NATS",
                      help="gain of the train margin to stop at (default 3)")  # fmt: skip
     sub.add_argument("--plan", action="store_true", help="say what it would take, and stop")
+    _worker_options(sub)
 
     sub = command("sweep", _sweep, "train and probe a profile's whole grid")
     _profile_option(sub)
     sub.add_argument("--out", metavar="DIR", help="run folder (default: in the store)")
+    _worker_options(sub)
 
     sub = command("chapter", _chapter, "execute one chapter")
     sub.add_argument("chapter", metavar="NN", help="its number or name")
@@ -117,6 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("book", _book, "run what is missing and build the book")
     _profile_option(sub)
     sub.add_argument("--out", metavar="DIR", help="folder for html/ (default _build)")
+    _worker_options(sub)
     return parser
 
 
@@ -137,12 +149,36 @@ def _profile_option(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--profile", default="laptop", help="smoke, laptop (default) or paper")
 
 
+def _hardware_options(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--device", choices=["auto", "cpu", "cuda", "mps"],
+                     help="where models compute (default cpu, or TASKSPACES_DEVICE)")  # fmt: skip
+    sub.add_argument("--bf16", action="store_const", const="bf16", dest="precision",
+                     help="forward passes in bfloat16; margins near 0 are scored again in fp32",
+                     )  # fmt: skip
+
+
+def _worker_options(sub: argparse.ArgumentParser) -> None:
+    _hardware_options(sub)
+    where = sub.add_mutually_exclusive_group()
+    where.add_argument("--workers", type=_count, metavar="N",
+                       help="processes on this machine (default: one a core)")  # fmt: skip
+    where.add_argument("--scheduler", metavar="ADDRESS",
+                       help="a dask scheduler whose workers do it: tcp://host:port, or its file",
+                       )  # fmt: skip
+
+
 # --------------------------------------------------------------------------------- kinds of values
 
 
 def _whole(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text} is not a whole number from 0")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not (text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 1")
     return int(text)
 
 
@@ -200,14 +236,15 @@ def _check_pairs(options) -> None:
 def _pretrain(options) -> None:
     import torch
 
-    from taskspace_utils.models import load_scale
+    from taskspace_utils.models import chosen_hardware, load_scale
     from taskspace_utils.pretraining import pretrain, read_corpus
 
+    device = chosen_hardware()[0]
     scale = load_scale(options.scale)
     if options.threads:
         torch.set_num_threads(options.threads)
     corpus = read_corpus(options.corpus)
-    folder = pretrain(scale, corpus, options.steps, options.seed, options.out)
+    folder = pretrain(scale, corpus, options.steps, options.seed, options.out, device=device)
     say(f"checkpoints and training.csv: {folder}")
 
 
@@ -232,11 +269,11 @@ def _pairs_of(options):
 
 def _score(options) -> None:
     from taskspace_utils import scoring
-    from taskspace_utils.models import load_model
+    from taskspace_utils.models import chosen_hardware, load_model
 
     store.new_folder(options.out, "manifest.json")
     pairs = _pairs_of(options)
-    lm = load_model(options.model, options.revision, options.bos)
+    lm = load_model(options.model, options.revision, options.bos, *chosen_hardware())
     table, each = scoring.score(lm, pairs)
     columns = ["task", "pair_id", "log_p_good", "log_p_bad", "margin"]
     tables = {"accuracy": table, "margins": each[columns]}
@@ -247,9 +284,10 @@ def _score(options) -> None:
         "pairs": store.text_key(map(repr, pairs.itertuples(index=False))),
         "method": store.method_version(),
         "versions": store.versions(),
+        **store.hardware(),
     }
-    keyed = {name: store.model_columns(t, **lm.keys) for name, t in tables.items()}
-    store.write_run(options.out, keyed, manifest)
+    keyed = {name: model_columns(t, **lm.keys) for name, t in tables.items()}
+    write_run(options.out, keyed, manifest)
     print(table.to_string(index=False, float_format="%.3f"))
     say(f"tables: {options.out}")
 
@@ -276,14 +314,18 @@ def _probe(options) -> None:
         print(cells.plan(source, pairs, options.methods, len(tunings)))
         return
     about = {"pair_seed": options.seed, "pairs_per_task": options.pairs_per_task}
-    run = runs.probe(source, pairs, options.out, options.methods, tunings, texts, about)
+    run = runs.probe(
+        source, pairs, options.out, options.methods, tunings, texts, about,
+        options.workers, options.scheduler,
+    )  # fmt: skip
     say(f"run folder: {run.folder}")
 
 
 def _sweep(options) -> None:
     from taskspace_utils import runs
 
-    say(f"run folder: {runs.sweep(options.profile, options.out).folder}")
+    run = runs.sweep(options.profile, options.out, options.workers, options.scheduler)
+    say(f"run folder: {run.folder}")
 
 
 def _chapter(options) -> None:
@@ -302,7 +344,7 @@ def _chapter(options) -> None:
 def _book(options) -> None:
     from taskspace_utils import book
 
-    book.build(options.profile, options.out)
+    book.build(options.profile, options.out, None, options.workers, options.scheduler)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from taskspace_utils.ladder import RUNGS
-from taskspace_utils.store import MODEL_KEYS
+from taskspace_utils.tables import MODEL_KEYS
 
 VALUES = ["gain_train", "gain", "accuracy", "spread", "harm_kl", "harm_loss"]
 

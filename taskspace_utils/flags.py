@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from taskspace_utils.store import Run
+from taskspace_utils.tables import Run
 
 
 def flagged(run: Run, tuning: str | None = None, **where) -> pd.DataFrame:

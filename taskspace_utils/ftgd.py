@@ -24,6 +24,7 @@ from taskspace_utils.scoring import passes
 LOSSES = ("differential", "good", "continuation", "critical")
 TOLERANCE = 0.1  # nats; a tuning lands this close to its target
 HALVINGS = 8  # of one step, before a tuning gives up
+SAMPLED = 61  # of so many values one is looked at first; a prime, so no column of a matrix is
 
 
 @dataclass(frozen=True)
@@ -104,21 +105,59 @@ def flat_weights(model: torch.nn.Module) -> torch.Tensor:
 
 def set_weights(model: torch.nn.Module, vector: torch.Tensor) -> None:
     """Write a vector of shape (P,) into the parameters, bit for bit."""
-    start = 0
-    with torch.no_grad():
-        for p in parameters(model).values():
-            p.copy_(vector[start : start + p.numel()].view_as(p))
-            start += p.numel()
+    _write(_places(model), vector)
 
 
 def norm(vector: torch.Tensor) -> float:
     """Euclidean norm, added up in float64 in chunks: float32 loses digits on long vectors."""
-    return sum(float(part.double().square().sum()) for part in vector.split(2**20)) ** 0.5
+    return sum(float(_wide(part).square().sum()) for part in vector.split(2**20)) ** 0.5
 
 
 def _dot(a: torch.Tensor, b: torch.Tensor) -> float:
     parts = zip(a.split(2**20), b.split(2**20), strict=True)
-    return sum(float(x.double() @ y.double()) for x, y in parts)
+    return sum(float(_wide(x) @ _wide(y)) for x, y in parts)
+
+
+def _wide(part: torch.Tensor) -> torch.Tensor:
+    return (part.cpu() if part.device.type == "mps" else part).double()  # MPS has no float64
+
+
+# Where a tuning may write: each parameter with the places in it, None for all of it.
+Places = list[tuple[torch.nn.Parameter, torch.Tensor | None]]
+
+
+def _places(model: torch.nn.Module, mask: torch.Tensor | None = None) -> Places:
+    """The parameters that a mask, ascending indices of the long vector, leaves free to move."""
+    found, start = [], 0
+    for p in parameters(model).values():
+        if mask is None:
+            found.append((p, None))
+        else:
+            edges = torch.tensor([start, start + p.numel()], device=mask.device)
+            first, last = torch.searchsorted(mask, edges).tolist()
+            found.append((p, mask[first:last] - start))
+        start += p.numel()
+    return found
+
+
+def _read(places: Places) -> torch.Tensor:
+    """A copy of the weights at these places, one vector."""
+    parts = [p.detach().flatten() if at is None else p.detach().flatten()[at] for p, at in places]
+    return torch.cat(parts)
+
+
+def _write(places: Places, values: torch.Tensor) -> None:
+    """What `_read` gave, back where it was, bit for bit."""
+    start = 0
+    with torch.no_grad():
+        for p, at in places:
+            count = p.numel() if at is None else len(at)
+            part = values[start : start + count]
+            if at is None:
+                p.copy_(part.view_as(p))
+            else:
+                p.view(-1).index_copy_(0, at, part)
+            start += count
 
 
 # ------------------------------------------------------------------------------------- the gradient
@@ -151,20 +190,34 @@ def _loss(
     ids = lm.encode([*pairs["good"], *pairs["bad"]])
     ids, weight = _terms(ids[:n], ids[n:], loss)
     scores = np.empty(len(ids))
-    named = parameters(lm.model)
     lm.model.eval()
-    total = [torch.zeros_like(p) for p in named.values()]
-    for places, values in passes(lm.model, ids):
-        scores[places] = values.detach().double().cpu().numpy()
-        objective = (values * weight[places].to(values.device)).sum()
-        parts = torch.autograd.grad(objective, list(named.values()), allow_unused=True)
-        for whole, part in zip(total, parts, strict=True):
-            if part is not None:
-                whole += part
-    gradient = torch.cat([part.flatten() for part in total])
+    with _gradient_of(lm.model) as gradient, lm.autocast():
+        for places, values in passes(lm.model, ids):
+            scores[places] = values.detach().double().cpu().numpy()
+            (values * weight[places].to(values.device)).sum().backward()
     asked = weight.numpy() != 0
     value = float(weight.double().numpy()[asked] @ scores[asked])
     return gradient, value, scores[:n], scores[n : 2 * n]
+
+
+@contextmanager
+def _gradient_of(model: torch.nn.Module) -> Iterator[torch.Tensor]:
+    """One vector, shape (P,), in which the backward passes of a `with` block add up.
+
+    It is the only copy: each parameter's `.grad` is a view of it for that time, and what was there
+    before comes back.
+    """
+    named = list(parameters(model).values())
+    whole = torch.zeros(sum(p.numel() for p in named), dtype=named[0].dtype, device=named[0].device)
+    before, start = [p.grad for p in named], 0
+    for p in named:
+        p.grad = whole[start : start + p.numel()].view_as(p)
+        start += p.numel()
+    try:
+        yield whole
+    finally:
+        for p, grad in zip(named, before, strict=True):
+            p.grad = grad
 
 
 def _terms(
@@ -197,14 +250,41 @@ def top_k(gradient: torch.Tensor, k: float) -> torch.Tensor:
 
     Among equal values the lower index is taken.
     """
-    size = gradient.abs()
-    count = max(1, round(k * size.numel()))
-    if count >= size.numel():
-        return torch.arange(size.numel(), device=gradient.device)
+    count = max(1, round(k * gradient.numel()))
+    if count >= gradient.numel():
+        return torch.arange(gradient.numel(), device=gradient.device)
+    places = candidates(gradient, count)
+    size = gradient[places].abs()
     threshold = torch.topk(size, count, sorted=False).values.min()
-    above = (size > threshold).nonzero().flatten()
-    equal = (size == threshold).nonzero().flatten()[: count - above.numel()]
+    above = places[size > threshold]
+    equal = places[size == threshold][: count - above.numel()]
     return torch.cat([above, equal]).sort().values
+
+
+def candidates(values: torch.Tensor, count: int, least: float = torch.inf) -> torch.Tensor:
+    """Ascending indices of a few more than the `count` largest |values|, those among them.
+
+    A sample tells where to look, so that a selection among millions costs one reading of them.
+
+    Args:
+        least: values of this size are wanted too.
+    """
+    least = min(least, probable_least(values[::SAMPLED].abs(), count))
+    parts = [
+        (part.abs() >= least).nonzero().flatten() + start * 2**20
+        for start, part in enumerate(values.split(2**20))
+    ]
+    found = torch.cat(parts)
+    whole = found.numel() < count  # also of values that are no numbers
+    return torch.arange(values.numel(), device=values.device) if whole else found
+
+
+def probable_least(sample: torch.Tensor, count: int) -> float:
+    """A size that most probably `count` values reach, but not many more, by every 61st of them."""
+    wanted = count / SAMPLED + 4 * (count / SAMPLED) ** 0.5 + 8
+    if wanted >= sample.numel():
+        return 0.0
+    return float(torch.topk(sample, int(wanted), sorted=False).values.min())
 
 
 # --------------------------------------------------------------------------------------- the tuning
@@ -228,64 +308,74 @@ def tune(
         penalty: gradient, shape (P,), of what else the loss should hold; it turns the direction,
             and the step's predicted gain is still δ.
     """
-    start = flat_weights(lm.model)
-    size = norm(start) or 1.0  # weights that are all 0 have no length to take a share of
-    gradient, loss, good, bad = _loss(lm, pairs, config.loss)
-    mask = None if config.k >= 1 else top_k(gradient, config.k)
-    first_margin = (good - bad).mean()
-    weights, gain, steps, displacement = start.clone(), 0.0, 0, 0.0
-
-    def done(reason: str) -> Tuned:
-        set_weights(lm.model, weights)
-        return Tuned(gain, steps, not reason, displacement, reason)
-
-    while gain < config.target - TOLERANCE:
-        if steps >= config.max_steps:
-            return done(f"not reached in {config.max_steps} steps")
-        if displacement > config.max_displacement:
-            return done(f"moved by more than {config.max_displacement:.1%} of the weights' norm")
-        whole = gradient if penalty is None else gradient + penalty(lm)
-        direction = whole if mask is None else whole[mask]
-        slope = _dot(direction, gradient if mask is None else gradient[mask])
-        if not slope > 0:
-            return done("zero gradient" if penalty is None else "the penalty outweighs the task")
-        predicted = (
-            min(config.delta, config.target - gain)
-            if config.loss == "differential"
-            else config.delta
-        )
-        for _ in range(HALVINGS):
-            trial = weights.clone()
-            change = direction * (-predicted / slope)
-            if mask is None:
-                trial += change
-            else:
-                trial[mask] += change
-            set_weights(lm.model, trial)
-            new_gradient, new_loss, new_good, new_bad = _loss(lm, pairs, config.loss)
-            new_gain = float((new_good - new_bad).mean() - first_margin)
-            real = loss - new_loss
-            if not np.isfinite(real) or real < predicted / 2:
-                predicted /= 2
-            elif new_gain > config.target + TOLERANCE:
-                predicted *= (config.target - gain) / (new_gain - gain)
-            else:
-                break
-        else:
-            return done("no step gained half of what the gradient promised")
-        weights, gradient, loss, gain = trial, new_gradient, new_loss, new_gain
-        steps += 1
-        displacement = norm(weights - start) / size
-        if watch is not None:
-            watch(gain)
-    return done("")
+    return _tune(lm, pairs, config, watch, penalty)[0]
 
 
 @contextmanager
 def tuned(lm: LanguageModel, pairs: pd.DataFrame, config: Config) -> Iterator[Tuned]:
     """Tune for the length of a `with` block; afterwards the weights are back, bit for bit."""
-    before = flat_weights(lm.model)
+    done, places, start = _tune(lm, pairs, config)
     try:
-        yield tune(lm, pairs, config)
+        yield done
     finally:
-        set_weights(lm.model, before)
+        _write(places, start)
+
+
+def _tune(
+    lm: LanguageModel, pairs: pd.DataFrame, config: Config, watch=None, penalty=None
+) -> tuple[Tuned, Places, torch.Tensor]:
+    """What `tune` does; and where it wrote, with what was there before."""
+    gradient, loss, good, bad = _loss(lm, pairs, config.loss)
+    mask = slice(None) if config.k >= 1 else top_k(gradient, config.k)
+    places = _places(lm.model, None if config.k >= 1 else mask)
+    gradient = gradient[mask]
+    whole_size = sum(norm(p.detach().flatten()) ** 2 for p in parameters(lm.model).values()) ** 0.5
+    size = whole_size or 1.0  # weights that are all 0 have no length to take a share of
+    first_margin = (good - bad).mean()
+    start = weights = _read(places)
+    gain, steps, displacement = 0.0, 0, 0.0
+
+    def done(reason: str) -> tuple[Tuned, Places, torch.Tensor]:
+        _write(places, weights)
+        return Tuned(gain, steps, not reason, displacement, reason), places, start
+
+    try:
+        while gain < config.target - TOLERANCE:
+            if steps >= config.max_steps:
+                return done(f"not reached in {config.max_steps} steps")
+            if displacement > config.max_displacement:
+                return done(
+                    f"moved by more than {config.max_displacement:.1%} of the weights' norm"
+                )
+            direction = gradient if penalty is None else gradient + penalty(lm)[mask]
+            slope = _dot(direction, gradient)
+            if not slope > 0:
+                return done(
+                    "zero gradient" if penalty is None else "the penalty outweighs the task"
+                )
+            predicted = config.delta
+            if config.loss == "differential":
+                predicted = min(predicted, config.target - gain)
+            for _ in range(HALVINGS):
+                trial = weights + direction * (-predicted / slope)
+                _write(places, trial)
+                new_gradient, new_loss, new_good, new_bad = _loss(lm, pairs, config.loss)
+                new_gain = float((new_good - new_bad).mean() - first_margin)
+                real = loss - new_loss
+                if not np.isfinite(real) or real < predicted / 2:
+                    predicted /= 2
+                elif new_gain > config.target + TOLERANCE:
+                    predicted *= (config.target - gain) / (new_gain - gain)
+                else:
+                    break
+            else:
+                return done("no step gained half of what the gradient promised")
+            weights, gradient, loss, gain = trial, new_gradient[mask], new_loss, new_gain
+            steps += 1
+            displacement = norm(weights - start) / size
+            if watch is not None:
+                watch(gain)
+        return done("")
+    except BaseException:
+        _write(places, start)
+        raise

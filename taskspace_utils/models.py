@@ -28,7 +28,7 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from taskspace_utils.store import InputError, data_path, file_hash, key_of
+from taskspace_utils.store import InputError, data_path, file_hash, hardware, key_of
 
 transformers_logging.disable_progress_bar()  # a bar a file floods a terminal and a page
 
@@ -80,6 +80,7 @@ def new_model(scale: Scale, vocabulary_size: int, seed: int) -> GPT2LMHeadModel:
                 n_embd=scale.width,
                 n_layer=scale.layers,
                 n_head=scale.heads,
+                activation_function="gelu_pytorch_tanh",  # GPT-2's, in one kernel and not in seven
                 resid_pdrop=0.0,
                 embd_pdrop=0.0,
                 attn_pdrop=0.0,
@@ -147,6 +148,7 @@ class LanguageModel:
         context: the longest sequence that the model takes, BOS included; None if unbounded.
         weights: 16 hex digits that stand for the weights' files.
         card: scale, seed and step of a checkpoint of ours; empty otherwise.
+        precision: of a forward pass, "fp32" or "bf16"; weights, sums and gradients are fp32.
     """
 
     model: torch.nn.Module
@@ -157,6 +159,12 @@ class LanguageModel:
     context: int | None
     weights: str
     card: dict
+    precision: str = "fp32"
+
+    def autocast(self, precision: str | None = None) -> torch.autocast:
+        """A `with` block whose forward passes have the model's precision, or the one named."""
+        bf16 = (precision or self.precision) == "bf16"
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bf16)
 
     @property
     def device(self) -> torch.device:
@@ -204,12 +212,31 @@ class LanguageModel:
         return self.tokenizer(word, add_special_tokens=False)["input_ids"]
 
 
+def chosen_hardware() -> tuple[str, str]:
+    """Device and precision to work with here: what `store.hardware` says, "auto" decided.
+
+    Raises:
+        InputError: an unknown name, or a device that this machine does not have.
+    """
+    asked = hardware()
+    device, precision = asked["device"], asked["precision"]
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.mps.is_available()}
+    if device == "auto":
+        device = next(name for name in ("cuda", "mps", "cpu") if there[name])
+    if not there.get(device):
+        have = ", ".join(name for name, found in there.items() if found)
+        raise InputError(f"device {device!r}: this machine has {have} (or say auto)")
+    if precision not in ("fp32", "bf16"):
+        raise InputError(f"precision {precision!r}: there are fp32 and bf16")
+    return device, precision
+
+
 def load_model(
     source: str | Path,
     revision: str | None = None,
     bos: str = "auto",
     device: str = "cpu",
-    dtype: torch.dtype = torch.float32,
+    precision: str = "fp32",
 ) -> LanguageModel:
     """Load a causal language model from a folder or, by its id, from the hub.
 
@@ -218,6 +245,8 @@ def load_model(
         revision: branch, tag or commit on the hub.
         bos: "auto" takes BOS if the tokenizer has one, else EOS in its place; "bos", "eos" or
             "none" insist.
+        device: "cpu", "cuda" or "mps"; see `chosen_hardware`.
+        precision: of forward passes, "fp32" or "bf16"; the weights are fp32 either way.
 
     Raises:
         InputError: no such model, no weights, weights only as pickle, not a causal language model,
@@ -235,7 +264,7 @@ def load_model(
             # Half of it might load as a decoder, with random weights for what the rest gives it.
             raise InputError(f"{source}: an encoder-decoder, not a causal language model")
         model, info = AutoModelForCausalLM.from_pretrained(
-            source, use_safetensors=True, dtype=dtype, output_loading_info=True, **options
+            source, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **options
         )
         tokenizer = AutoTokenizer.from_pretrained(source, **options)
     except InputError:
@@ -269,7 +298,7 @@ def load_model(
     bos_id, policy = _bos(tokenizer, bos, source)
     text_config = model.config.get_text_config()
     context = getattr(text_config, "max_position_embeddings", None)
-    return LanguageModel(model, tokenizer, name, bos_id, policy, context, weights, card)
+    return LanguageModel(model, tokenizer, name, bos_id, policy, context, weights, card, precision)
 
 
 def _check_folder(folder: Path) -> None:

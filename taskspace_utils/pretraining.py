@@ -23,15 +23,8 @@ from safetensors.torch import load_file, save_file
 
 from taskspace_utils.models import BOS, CARD, Scale, new_model, new_tokenizer
 from taskspace_utils.scoring import chunks, sequence_log_probabilities, text_loss
-from taskspace_utils.store import (
-    InputError,
-    new_folder,
-    say,
-    text_key,
-    versions,
-    write_atomic,
-    write_table,
-)
+from taskspace_utils.store import InputError, new_folder, say, text_key, versions, write_atomic
+from taskspace_utils.tables import write_table
 
 HELD_OUT_LINES = 400  # of a single file, kept from training
 HELD_OUT_TOKENS = 20_000  # a text's held-out loss is taken on at most so many

@@ -6,6 +6,7 @@ imports no torch.
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
@@ -181,3 +182,43 @@ def _check_ladder(profile: Profile) -> None:
         raise InputError(f"ladder: the profile has no task {', '.join(unknown)}")
     if type(asked["target"]) not in (int, float) or not 0.1 < asked["target"] < float("inf"):
         raise InputError(f"ladder: target is in nats, above 0.1, not {asked['target']!r}")
+
+
+def data_folder(*parts: str) -> Path | None:
+    """A path inside the folder that `TASKSPACES_DATA` names; None where it isn't set or there."""
+    root = os.environ.get("TASKSPACES_DATA")
+    path = Path(root).joinpath(*parts) if root else None
+    return path if path is not None and path.exists() else None
+
+
+def required_data(*parts: str) -> Path:
+    """As `data_folder`, where it must be there.
+
+    Raises:
+        InputError: it is not.
+    """
+    path = data_folder(*parts)
+    if path is None:
+        raise InputError(
+            f"this needs {'/'.join(parts)} in the folder that TASKSPACES_DATA names "
+            f"(now {os.environ.get('TASKSPACES_DATA', 'not set')!r}); see README, Real data"
+        )
+    return path
+
+
+def sweep_key(profile: Profile) -> str:
+    """What a sweep's numbers depend on, found out without computing any."""
+    settings = {k: v for k, v in vars(profile).items() if k not in ("name", "chapters")}
+    if not profile.without:
+        del settings["without"]  # what is run without it keeps its name in the store
+    if not profile.ladder:
+        del settings["ladder"]
+    else:
+        settings["ladder"] = profile.ladder | {"code": store.code_version("ladder")}
+    inputs = [*store.data_path("grammar").glob("*.yml"), store.data_path("scales.yml")]
+    if profile.language == "text":
+        inputs += [p for part in ("corpus", "blimp/data") for p in required_data(part).iterdir()]
+    return store.key_of(
+        {"profile": settings, "inputs": store.tree_hash(p for p in inputs if p.is_file())}
+        | {"method": store.method_version(), **store.versions(), **store.hardware()}
+    )

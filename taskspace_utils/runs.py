@@ -8,16 +8,15 @@ parameters are checked, and an unchanged book is recognised, in a moment.
 from __future__ import annotations
 
 import functools
-import os
 import platform
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
-from taskspace_utils import jobs, store
+from taskspace_utils import jobs, store, trainings
 from taskspace_utils.cells import (
     METHODS,
     Cell,
@@ -26,32 +25,17 @@ from taskspace_utils.cells import (
     cell_jobs,
     ladder_cells,
     loaded,
+    present_code,
     probing_cells,
     tables_of,
 )
-from taskspace_utils.profiles import Profile, load_profile
-from taskspace_utils.store import InputError, Run
+from taskspace_utils.profiles import Profile, load_profile, required_data, sweep_key
+from taskspace_utils.store import InputError
+from taskspace_utils.tables import Run, model_columns, read_table, write_run
 
 # --------------------------------------------------------------------------- pairs, corpora, models
 
 OTHER_TEXT = "other constructions"  # neutral text of the grammar that no model is trained on
-
-
-def data_folder(*parts: str) -> Path | None:
-    """A path inside the folder that `TASKSPACES_DATA` names; None where it isn't set or there."""
-    root = os.environ.get("TASKSPACES_DATA")
-    path = Path(root).joinpath(*parts) if root else None
-    return path if path is not None and path.exists() else None
-
-
-def _required_data(*parts: str) -> Path:
-    path = data_folder(*parts)
-    if path is None:
-        raise InputError(
-            f"this needs {'/'.join(parts)} in the folder that TASKSPACES_DATA names "
-            f"(now {os.environ.get('TASKSPACES_DATA', 'not set')!r}); see README, Real data"
-        )
-    return path
 
 
 @functools.cache
@@ -62,7 +46,7 @@ def task_pairs(profile: Profile | str) -> pd.DataFrame:
 
     profile = load_profile(profile) if isinstance(profile, str) else profile
     if profile.language == "text":
-        pairs = read_pairs(_required_data("blimp", "data"))
+        pairs = read_pairs(required_data("blimp", "data"))
         if missing := set(profile.tasks) - set(pairs["task"]):
             raise InputError(f"no task {', '.join(sorted(missing))} among the pairs")
         pairs = pairs[pairs["task"].isin(profile.tasks)] if profile.tasks else pairs
@@ -87,7 +71,7 @@ def corpus(profile: Profile | str):
 
     profile = load_profile(profile) if isinstance(profile, str) else profile
     if profile.language == "text":
-        return read_corpus(_required_data("corpus"))
+        return read_corpus(required_data("corpus"))
     grammar = load_grammar()
     pairs = task_pairs(profile)
     shown = {*pairs["good"], *pairs["bad"]}
@@ -103,13 +87,15 @@ def corpus(profile: Profile | str):
 
 def training_folder(profile: Profile, scale: str, seed: int) -> Path:
     """Where the store keeps this training's checkpoints."""
+    key = store.key_of(_about_training(profile, scale, seed))
+    return store.store_path("models", f"{scale}-seed{seed}-{key}")
+
+
+def _about_training(profile: Profile, scale: str, seed: int) -> dict:
     from taskspace_utils.models import load_scale
 
-    key = store.key_of(
-        {"scale": vars(load_scale(scale)), "seed": seed, "corpus": corpus(profile).key}
-        | {"method": store.method_version(), **store.versions()}
-    )
-    return store.store_path("models", f"{scale}-seed{seed}-{key}")
+    about = {"scale": vars(load_scale(scale)), "seed": seed, "corpus": corpus(profile).key}
+    return about | store.hardware() | present_code("training")
 
 
 def checkpoint(profile: Profile | str, scale: str, step: int, seed: int = 0):
@@ -128,7 +114,7 @@ def checkpoint(profile: Profile | str, scale: str, step: int, seed: int = 0):
             f"not {scale!r} with seed {seed}"
         )
     folder = training_folder(profile, scale, seed) / checkpoint_name(step)
-    if not (folder / "config.json").is_file():
+    if not trainings.sound(folder):
         _train(profile, scale, seed)
     if not (folder / "config.json").is_file():
         kept = sorted(int(p.name[5:]) for p in folder.parent.glob("step-*"))
@@ -140,16 +126,23 @@ def _train(profile: Profile, scale: str, seed: int, planned: Path | None = None)
     import torch
 
     from taskspace_utils.models import load_scale
-    from taskspace_utils.pretraining import pretrain
 
     torch.set_num_threads(1)
     folder = training_folder(profile, scale, seed)
     if planned not in (None, folder):  # a worker process reads the data for itself
         raise InputError(
-            "files of data/ or of the package changed during the sweep: start it again"
+            "files of data/ or of the package changed since the sweep, or a cluster's worker, was "
+            "started: start it again"
         )
     extra = (*profile.probe_at, *profile.transfer_at)
-    return pretrain(load_scale(scale), corpus(profile), profile.steps, seed, folder, extra)
+    about = _about_training(profile, scale, seed)
+    text, steps = corpus(profile), profile.steps
+    return trainings.train(folder, load_scale(scale), text, steps, seed, extra, about)
+
+
+def _trained(folder: Path, steps: int) -> tuple[int, int]:
+    """The step of a training's newest checkpoint, and of its last: any process can see them."""
+    return max((int(p.name[5:]) for p in folder.glob("step-*")), default=0), steps
 
 
 # -------------------------------------------------------------------------------- sweeps and probes
@@ -175,12 +168,12 @@ def assemble(
         "pairs": store.text_key(map(repr, pairs.itertuples(index=False))),
         "method": store.method_version(),
         "versions": store.versions(),
-        "device": "cpu",
+        **store.hardware(),
         "machine": platform.machine(),
         "threads": 1,
         "seconds": round(time.monotonic() - began, 1),
     }
-    return store.write_run(out, tables, manifest)
+    return write_run(out, tables, manifest)
 
 
 def _configs(tunings: Iterable[dict], about: dict) -> pd.DataFrame:
@@ -204,23 +197,57 @@ def _configs(tunings: Iterable[dict], about: dict) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def sweep(profile: Profile | str, out: str | Path | None = None, workers: int | None = None) -> Run:
+def sweep(
+    profile: Profile | str,
+    out: str | Path | None = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
+) -> Run:
     """Train and probe all of a profile's grid; what the store has is not done again.
 
     Args:
         out: the run folder; in the store by default.
+        workers: number of processes; a core one by default.
+        scheduler: a dask scheduler, whose workers do it instead; see `jobs.run`.
     """
     profile = load_profile(profile) if isinstance(profile, str) else profile
-    key, began = _sweep_key(profile), time.monotonic()
+    key, began = sweep_key(profile), time.monotonic()
     folder = Path(out) if out else store.store_path("runs", f"{profile.name}-{key}")
-    if (folder / "manifest.json").is_file() and Run(folder).manifest.get("key") == key:
-        return Run(folder)
+    if run := _stored(folder, key)[0]:
+        return run
     store.new_folder(folder, "manifest.json")  # refuse a wrong folder before hours of work
+    with store.locked(f"sweep-{key}"):
+        run, fault = _stored(folder, key)  # another process may have made it meanwhile
+        if fault:
+            store.say(f"{fault}; the run folder is put together again")
+        compute = functools.partial(jobs.run, workers=workers, scheduler=scheduler)
+        return run or _swept(profile, folder, key, began, compute)
+
+
+def _stored(folder: Path, key: str) -> tuple[Run | None, str]:
+    """The run of a folder if it is the one of this key and whole; what is wrong with it."""
+    if not (folder / "manifest.json").is_file():
+        return None, ""
+    try:
+        run = Run(folder)
+    except InputError as error:
+        return None, str(error).split(". ")[0]
+    fault = "; ".join(run.faults())
+    return (run if run.manifest.get("key") == key and not fault else None), fault
+
+
+def _swept(profile: Profile, folder: Path, key: str, began: float, compute: Callable) -> Run:
     pairs, texts = task_pairs(profile), corpus(profile).neutral()
     models = [(scale, seed) for scale in reversed(profile.scales) for seed in profile.seeds]
     folders = [training_folder(profile, *model) for model in models]
     work = [
-        jobs.Job(_train, (profile, *model, folder), _training_cost(profile, model[0]))
+        jobs.Job(
+            _train,
+            (profile, *model, folder),
+            _training_cost(profile, model[0]),
+            name=f"training {folder.name.rsplit('-', 1)[0]}",
+            steps=functools.partial(_trained, folder, profile.steps),
+        )
         for model, folder in zip(models, folders, strict=True)
     ]
     for place, path in enumerate(folders):
@@ -230,13 +257,11 @@ def sweep(profile: Profile | str, out: str | Path | None = None, workers: int | 
             work.append(replace(job, cost=cost))
     say = f"profile {profile.name}: training {len(models)} models, probing them in"
     store.say(f"{say} {len(work) - len(models)} cells")
-    results = jobs.run(work, workers)
+    results = compute(work)
     logs = [
-        store.model_columns(
-            log.drop(columns="step"), f"{scale}-seed{seed}", scale, seed, log["step"]
-        )
+        model_columns(log.drop(columns="step"), f"{scale}-seed{seed}", scale, seed, log["step"])
         for (scale, seed), path in zip(models, folders, strict=True)
-        for log in [store.read_table(path / "training.csv")]
+        for log in [read_table(path / "training.csv")]
     ]
     tables = tables_of(results[len(models) :]) | {"training": pd.concat(logs)}
     about = {"key": key, "profile": profile.name, "pair_seed": profile.pair_seed} | {
@@ -287,24 +312,6 @@ def _steps(profile: Profile) -> list[int]:
     return sorted({*checkpoint_steps(profile.steps), *profile.probe_at, *profile.transfer_at})
 
 
-def _sweep_key(profile: Profile) -> str:
-    """What a sweep's numbers depend on, found out without computing any."""
-    settings = {k: v for k, v in vars(profile).items() if k not in ("name", "chapters")}
-    if not profile.without:
-        del settings["without"]  # what is run without it keeps its name in the store
-    if not profile.ladder:
-        del settings["ladder"]
-    else:
-        settings["ladder"] = profile.ladder | {"code": store.code_version("ladder")}
-    inputs = [*store.data_path("grammar").glob("*.yml"), store.data_path("scales.yml")]
-    if profile.language == "text":
-        inputs += [p for part in ("corpus", "blimp/data") for p in _required_data(part).iterdir()]
-    return store.key_of(
-        {"profile": settings, "inputs": store.tree_hash(p for p in inputs if p.is_file())}
-        | {"method": store.method_version(), **store.versions()}
-    )
-
-
 def probe(
     source: Source,
     pairs: pd.DataFrame,
@@ -314,12 +321,15 @@ def probe(
     texts: Texts | None = None,
     about: dict | None = None,
     workers: int | None = None,
+    scheduler: str | None = None,
 ) -> Run:
     """Probe one model with any pairs whose `split` is filled; a broken-off run goes on.
 
     Args:
         texts: lines of neutral text on which harm is measured, by the texts' names.
         about: what else the manifest should say, `pair_seed` at least.
+        workers: number of processes; a core one by default.
+        scheduler: a dask scheduler, whose workers do it instead; see `jobs.run`.
     """
     store.new_folder(out, "manifest.json")
     lm = loaded(source)
@@ -328,5 +338,5 @@ def probe(
     cells = probing_cells(source, pairs["task"].unique(), tunings, list(methods))
     cells.sort(key=lambda c: c.kind == "accuracy")
     store.say(f"probing {lm.name}: {pairs['task'].nunique()} tasks, {len(cells)} cells")
-    tables = tables_of(jobs.run(cell_jobs(cells, pairs, texts or {}), workers))
+    tables = tables_of(jobs.run(cell_jobs(cells, pairs, texts or {}), workers, scheduler))
     return assemble(Path(out), tables, pairs, tunings, about, began)

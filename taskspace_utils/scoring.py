@@ -18,6 +18,7 @@ from taskspace_utils.models import LanguageModel
 from taskspace_utils.store import InputError
 
 CHUNK_TOKENS = 512  # in one forward pass: the logits of more no longer fit in a cache
+NEAR_TIE = 0.5  # nats; bf16 may turn the sign of a smaller margin, so that is scored in fp32
 
 
 def chunks(ids: list[list[int]], tokens: int = CHUNK_TOKENS) -> Iterator[list[int]]:
@@ -70,10 +71,15 @@ def passes(
     return (trees.passes if trees.fits(model) else padded)(model, ids)
 
 
-def log_probabilities(lm: LanguageModel, sentences: list[str]) -> np.ndarray:
+def log_probabilities(
+    lm: LanguageModel, sentences: list[str], precision: str | None = None
+) -> np.ndarray:
     """Log-probability of each sentence.
 
     Equal sentences are scored once, so that an identical pair has a margin of exactly 0.
+
+    Args:
+        precision: of the forward passes, "fp32" or "bf16"; the model's own by default.
 
     Returns:
         shape (len(sentences),), float64, nats.
@@ -84,7 +90,7 @@ def log_probabilities(lm: LanguageModel, sentences: list[str]) -> np.ndarray:
     distinct = sorted(set(sentences))
     ids = lm.encode(distinct)
     scores = np.empty(len(distinct))
-    with torch.no_grad():
+    with torch.no_grad(), lm.autocast(precision):
         for places, values in passes(lm.model, ids):
             scores[places] = values.double().cpu().numpy()
     if not np.isfinite(scores).all():
@@ -96,8 +102,19 @@ def log_probabilities(lm: LanguageModel, sentences: list[str]) -> np.ndarray:
 
 def margins(lm: LanguageModel, pairs: pd.DataFrame) -> np.ndarray:
     """Margin of each pair: log P(good) − log P(bad); shape (len(pairs),), nats."""
-    both = log_probabilities(lm, [*pairs["good"], *pairs["bad"]])
-    return both[: len(pairs)] - both[len(pairs) :]
+    good, bad = _both(lm, pairs)
+    return good - bad
+
+
+def _both(lm: LanguageModel, pairs: pd.DataFrame) -> np.ndarray:
+    """log P(good) and log P(bad), shape (2, len(pairs)); in bf16, near-ties are scored again."""
+    found = log_probabilities(lm, [*pairs["good"], *pairs["bad"]]).reshape(2, len(pairs))
+    near = np.flatnonzero(np.abs(found[0] - found[1]) < NEAR_TIE)
+    if lm.precision == "bf16" and len(near):
+        some = pairs.iloc[near]
+        again = log_probabilities(lm, [*some["good"], *some["bad"]], "fp32")
+        found[:, near] = again.reshape(2, len(near))
+    return found
 
 
 def verdicts(margin: np.ndarray) -> np.ndarray:
@@ -112,8 +129,7 @@ def score(lm: LanguageModel, pairs: pd.DataFrame) -> tuple[pd.DataFrame, pd.Data
         One row a task (the columns of `accuracy.csv` from `task` on; `bits_per_token` is that of
         the good sentences), and the table of pairs with log-probabilities and margins.
     """
-    both = log_probabilities(lm, [*pairs["good"], *pairs["bad"]])
-    good, bad = both[: len(pairs)], both[len(pairs) :]
+    good, bad = _both(lm, pairs)
     each = pairs[["task", "pair_id", "good", "bad"]].assign(
         log_p_good=good, log_p_bad=bad, margin=good - bad
     )

@@ -1,4 +1,4 @@
-"""Files: atomic writes, hashes, run folders, and where things are.
+"""Files: where things are, hashes, and writing whole or not at all.
 
 The first room of the package: it imports none of the others, and no torch. It is the only place
 that writes results. It knows nothing of models or methods; `runs` decides what is stored.
@@ -7,21 +7,20 @@ that writes results. It knows nothing of models or methods; `runs` decides what 
 from __future__ import annotations
 
 import ast
+import errno
 import functools
 import hashlib
-import io
 import json
-import lzma
 import os
 import platform
+import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-
-import pandas as pd
 
 # The rooms whose code decides a number; their text is part of every stored result's key.
 METHOD_ROOMS = [
@@ -34,83 +33,17 @@ METHOD_ROOMS = [
     "scoring",
     "pretraining",
     "ftgd",
+    "gradients",
     "probing",
     "spaces",
     "hypotheses",
 ]
+LAYOUT = 2  # of the store: 2 has checksums; 1 had no marker and none
+MARKER = "taskspaces-store.json"
 
-# Tables of a run folder: its key columns (rows are sorted by them), then its other columns.
-# A run over several models puts MODEL_KEYS before them.
-MODEL_KEYS = ["model", "scale", "seed", "step"]
-TABLES: dict[str, tuple[list[str], list[str]]] = {
-    "accuracy": (
-        [*MODEL_KEYS, "task"],
-        ["n", "accuracy", "margin", "margin_sd", "ties", "bits_per_token"],
-    ),
-    "margins": ([*MODEL_KEYS, "task", "pair_id"], ["log_p_good", "log_p_bad", "margin"]),
-    "transfer": (
-        [*MODEL_KEYS, "tuning", "source", "target"],
-        [
-            "margin_before",
-            "margin_after",
-            "margin_se",
-            "accuracy_before",
-            "accuracy_after",
-            "n_eval",
-            "flag",
-        ],
-    ),
-    "tuning": (
-        [*MODEL_KEYS, "tuning", "source"],
-        ["own_gain", "steps", "reached", "displacement", "flag"],
-    ),
-    "harm": ([*MODEL_KEYS, "tuning", "source", "text"], ["harm_kl", "harm_loss"]),
-    "ladder": (
-        [*MODEL_KEYS, "rung", "source", "tuning_step", "text"],
-        ["gain_train", "gain", "accuracy", "spread", "harm_kl", "harm_loss", "flag"],
-    ),
-    "gradient": (
-        [*MODEL_KEYS, "a", "b"],
-        [
-            "cosine",
-            "cosine_corrected",
-            "cosine_blocks",
-            "overlap",
-            "overlap_lift",
-            "overlap_blocks",
-            "energy",
-            "dot",
-            "dot_masked",
-            "k",
-        ],
-    ),
-    "tasks": (
-        [*MODEL_KEYS, "task"],
-        [
-            "phenomenon",
-            "norm",
-            "reliability",
-            "participation",
-            "top_001",
-            "top_01",
-            "top_10",
-            "embedding_share",
-            "bag_accuracy",
-            "family",
-            "sham_of",
-            "flag",
-        ],
-    ),
-    "training": ([*MODEL_KEYS, "text"], ["tokens", "loss"]),
-    "configs": (
-        ["tuning"],
-        ["loss", "optimiser", "step_rule", "mask", "k", "target", "pair_seed", "tune_seed"],
-    ),
-    "lexical": (["a", "b"], ["lexical_diff"]),
-}
-# Read back as text even when every cell is empty or looks like a number: 1 and 01 are two pairs.
-TEXT_COLUMNS = {"model", "scale", "flag", "phenomenon", "family", "sham_of", "task", "pair_id"}
-TEXT_COLUMNS |= {"source", "target", "a", "b", "tuning", "text", "rung"}
+
+# What a process that works for another one must be told.
+SETTINGS = ("TASKSPACES_STORE", "TASKSPACES_DATA", "TASKSPACES_DEVICE", "TASKSPACES_PRECISION")
 
 
 class InputError(ValueError):
@@ -135,16 +68,54 @@ def data_path(*parts: str) -> Path:
 
 
 def store_path(*parts: str) -> Path:
-    """A path inside the store: `$TASKSPACES_STORE`, else `.taskspaces/` beside `data/`."""
+    """A path inside the store: `$TASKSPACES_STORE`, else `.taskspaces/` beside `data/`.
+
+    Raises:
+        InputError: a newer version of the package has written the store, or its marker is broken.
+    """
+    root = _store_root()
+    try:
+        layout = int(json.loads((root / MARKER).read_text(encoding="utf-8"))["layout"])
+    except (FileNotFoundError, NotADirectoryError):
+        layout = 1
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{root / MARKER} is broken; it should say which layout the store has. Delete it if "
+            "no newer version of the package has used this store."
+        ) from error
+    if layout > LAYOUT:
+        raise InputError(
+            f"the store {root} is from a newer version of the package: its layout is {layout}, "
+            f"and this version knows {LAYOUT}. Update the package, or name another folder with "
+            "TASKSPACES_STORE."
+        )
+    return root.joinpath(*parts)
+
+
+def _store_root() -> Path:
     root = os.environ.get("TASKSPACES_STORE")
-    return (Path(root).resolve() if root else project_root() / ".taskspaces").joinpath(*parts)
+    return Path(root).resolve() if root else project_root() / ".taskspaces"
+
+
+def _mark(path: Path) -> None:
+    """Before anything is written into the store, it is marked with its layout."""
+    if path.name != MARKER and path.absolute().is_relative_to(_store_root()):
+        marker = store_path(MARKER)
+        if not marker.is_file():
+            write_atomic(marker, json.dumps({"layout": LAYOUT}) + "\n")
 
 
 # ------------------------------------------------------------------------------------------- hashes
 
 
 def file_hash(path: str | Path) -> str:
-    """SHA-256 of a file's bytes, as 64 hex digits."""
+    """SHA-256 of a file's bytes, as 64 hex digits; a process reads a file once until it changes."""
+    found = os.stat(path)
+    return _file_hash(os.path.abspath(path), found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=10_000)
+def _file_hash(path: str, *state: int) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -214,22 +185,36 @@ def versions() -> dict[str, str]:
     return found
 
 
+def hardware() -> dict[str, str]:
+    """Device and precision as they were asked for: `$TASKSPACES_DEVICE`, `$TASKSPACES_PRECISION`.
+
+    They change the last digits, so they are part of every stored result's key.
+    """
+    asked = {"device": "cpu", "precision": "fp32"}
+    return {name: os.environ.get(f"TASKSPACES_{name.upper()}") or asked[name] for name in asked}
+
+
 # -------------------------------------------------------------------------------------------- files
 
 
 def write_atomic(path: str | Path, content: str | bytes) -> Path:
     """Write a whole file or nothing: to a temporary name in the same folder, then renamed."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     data = content.encode() if isinstance(content, str) else content
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(temporary, 0o644)  # mkstemp keeps files private; results are for sharing
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        _mark(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+            os.chmod(temporary, 0o644)  # mkstemp keeps files private; results are for sharing
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:  # a full disk doesn't say which file it has no room for
+        error.filename = error.filename or str(path)
         raise
     return path
 
@@ -255,143 +240,65 @@ class new_folder:
             )
 
     def __enter__(self) -> Path:
+        _mark(self.path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.temporary = Path(tempfile.mkdtemp(dir=self.path.parent, prefix=f".{self.path.name}."))
         os.chmod(self.temporary, 0o755)
         return self.temporary
 
     def __exit__(self, kind, error, trace) -> None:
-        if kind is None:
-            if self.path.exists():  # a rename cannot replace a folder that isn't empty
+        try:
+            while kind is None:
+                try:
+                    os.replace(self.temporary, self.path)
+                    return
+                except OSError as refused:  # a rename cannot replace a folder that isn't empty
+                    if refused.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                        raise
                 old = Path(tempfile.mkdtemp(dir=self.path.parent, prefix=f".{self.path.name}."))
-                os.replace(self.path, old / "old")
-                os.replace(self.temporary, self.path)
+                with suppress(FileNotFoundError):  # another process has just moved it
+                    os.replace(self.path, old / "old")
                 shutil.rmtree(old)
-            else:
-                os.replace(self.temporary, self.path)
-        else:
+        finally:
             shutil.rmtree(self.temporary, ignore_errors=True)
 
 
-def table_text(table: pd.DataFrame, keys: list[str]) -> str:
-    """A table as CSV text: rows sorted by `keys`, floats as %.9g, lines ended by LF."""
-    ordered = table.sort_values(keys, kind="stable") if keys else table
-    return ordered.to_csv(index=False, float_format="%.9g", lineterminator="\n")
+def leftovers(folder: Path) -> list[Path]:
+    """Temporary files and folders of ours in a folder: in use just now, or of a crash."""
+    found = folder.iterdir() if folder.is_dir() else ()
+    return sorted(path for path in found if re.fullmatch(r"\..+\.[a-z0-9_]{8}", path.name))
 
 
-def write_table(path: str | Path, table: pd.DataFrame, keys: list[str]) -> Path:
-    """Write a table as `.csv` or, where the name says so, `.csv.xz`; see `table_text`."""
-    text = table_text(table, keys).encode()
-    return write_atomic(path, lzma.compress(text) if str(path).endswith(".xz") else text)
+@contextmanager
+def locked(name: str, wait: bool = True) -> Iterator[None]:
+    """One process at a time does what has this name, in one store; others say that they wait.
 
-
-def read_table(path: str | Path) -> pd.DataFrame:
-    """Read a table that `write_table` wrote: gaps in numbers are NaN, gaps in text are ""."""
-    data = Path(path).read_bytes()
-    text = lzma.decompress(data) if str(path).endswith(".xz") else data
-    kinds = dict.fromkeys(TEXT_COLUMNS, str)
-    table = pd.read_csv(
-        io.BytesIO(text), keep_default_na=False, na_values=[""], low_memory=False, dtype=kinds
-    )
-    for name in table.columns:
-        if name in TEXT_COLUMNS or not pd.api.types.is_numeric_dtype(table[name]):
-            table[name] = table[name].astype(object).where(table[name].notna(), "")
-    return table
-
-
-# -------------------------------------------------------------------------------------- run folders
-
-
-def model_columns(table: pd.DataFrame, model: str, scale="", seed="", step="") -> pd.DataFrame:
-    """Put the keys of one model before a table's columns; empty where unknown."""
-    keyed = table.copy()
-    for place, (name, value) in enumerate(zip(MODEL_KEYS, (model, scale, seed, step), strict=True)):
-        keyed.insert(place, name, value)
-    return keyed
-
-
-def write_run(folder: str | Path, tables: Mapping[str, pd.DataFrame], manifest: Mapping) -> Run:
-    """Write a run folder whole: its tables, then `manifest.json`.
-
-    Tables of more than 1 MB are written as `.csv.xz`.
+    The system frees the lock when its process ends, however it ends.
 
     Raises:
-        InputError: the folder holds other things than a run.
-        ValueError: a table is not in the schema or its columns are not the schema's.
+        BlockingIOError: another process is at it, and `wait` is False.
     """
-    for name, table in tables.items():
-        if name not in TABLES:
-            raise ValueError(
-                f"no table named {name} in a run folder; there are {', '.join(TABLES)}"
-            )
-        keys, columns = TABLES[name]
-        if list(table.columns) != [*keys, *columns]:
-            raise ValueError(
-                f"table {name}: columns {list(table.columns)}, not {[*keys, *columns]}"
-            )
-        if table.duplicated(keys).any():
-            raise ValueError(f"table {name}: two rows have the same {', '.join(keys)}")
-    with new_folder(folder, "manifest.json") as temporary:
-        for name, table in tables.items():
-            large = len(table) * len(table.columns) > 100_000
-            keys = TABLES[name][0]
-            write_table(temporary / (f"{name}.csv.xz" if large else f"{name}.csv"), table, keys)
-        text = json.dumps(dict(manifest), indent=1, sort_keys=True, ensure_ascii=False)
-        write_atomic(temporary / "manifest.json", text + "\n")
-    return Run(folder)
+    from filelock import FileLock, Timeout
 
-
-class Run:
-    """A run folder, read: `run.table(name)` gives a table, `run.manifest` how it came about.
-
-    Raises:
-        InputError: the folder is not a run folder.
-    """
-
-    def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
-        path = self.folder / "manifest.json"
-        if not path.is_file():
-            raise InputError(
-                f"{folder} is not a run folder: it has no manifest.json. "
-                "Make one with `taskspaces probe` or `taskspaces sweep`."
-            )
-        try:
-            self.manifest: dict = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise InputError(
-                f"{path}: broken ({error}). Delete the folder, and make the run again."
-            ) from error
-
-    def _path(self, name: str) -> Path | None:
-        for ending in (".csv", ".csv.xz"):
-            if (path := self.folder / f"{name}{ending}").is_file():
-                return path
-        return None
-
-    def has(self, name: str) -> bool:
-        """Is there a table of this name?"""
-        return self._path(name) is not None
-
-    def table(self, name: str) -> pd.DataFrame:
-        """One table, with the columns that `TABLES` gives.
-
-        Raises:
-            InputError: the run has no such table.
-        """
-        path = self._path(name)
-        if path is None:
-            have = ", ".join(n for n in TABLES if self.has(n))
-            raise InputError(f"{self.folder} has no table {name!r}; it has {have}")
-        return read_table(path)
-
-
-def reference_run(name: str) -> Run:
-    """A run that is shipped with the project, in `data/reference/NAME/`."""
-    return Run(data_path("reference", name))
+    path = store_path("locks", f"{name}.lock")
+    _mark(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        if not wait:
+            raise BlockingIOError(f"another process is at work on {name}") from None
+        say(f"another process is at work on {name}: waiting until it is done (Ctrl-C ends this)")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def say(text: str) -> None:
     """Progress for a person at a terminal: a line on standard error."""
-    sys.stderr.write(f"{text}\n")
+    clear = "\r\x1b[K" if sys.stderr.isatty() else ""  # of a line that is being written over
+    sys.stderr.write(f"{clear}{text}\n")
     sys.stderr.flush()

@@ -53,6 +53,10 @@ def _lacking(name: str) -> str:
     if name == "data":
         folder = Path(os.environ.get("TASKSPACES_DATA") or "nowhere") / "blimp" / "data"
         return "" if folder.is_dir() else "TASKSPACES_DATA names no folder with blimp/data"
+    if name == "gpu":
+        import torch
+
+        return "" if torch.cuda.is_available() else "no CUDA device"
     raise ValueError(f"unknown requirement {name!r}")
 
 
@@ -65,7 +69,7 @@ def _require(name: str) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before any fixture, also one that a module's tests share
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    for name in ("browser", "data"):
+    for name in ("browser", "data", "gpu"):
         if item.get_closest_marker(name):
             _require(name)
 

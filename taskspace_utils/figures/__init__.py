@@ -1,6 +1,6 @@
 """Figures: a module a figure, each with `load(run) -> DataFrame` and `plot(table) -> Figure`.
 
-`load` takes a run folder (`store.Run`) and returns the table that is drawn; `plot` draws from that
+`load` takes a run folder (`tables.Run`) and returns the table that is drawn; `plot` draws from that
 table alone, so a figure can be redrawn without the run. Here is what all figures share: one look,
 one colour a phenomenon, one scale of colours for what goes from −1 to 1.
 """

@@ -7,7 +7,8 @@ from matplotlib.figure import Figure
 
 from taskspace_utils import figures
 from taskspace_utils.figures.space import only
-from taskspace_utils.store import Run, data_path, read_table
+from taskspace_utils.store import data_path
+from taskspace_utils.tables import Run, read_table
 
 PUBLISHED = {
     "ngram": "5-gram",

@@ -6,7 +6,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from taskspace_utils import figures
-from taskspace_utils.store import data_path, read_table
+from taskspace_utils.store import data_path
+from taskspace_utils.tables import read_table
 
 
 def load(live: pd.DataFrame | None = None) -> pd.DataFrame:

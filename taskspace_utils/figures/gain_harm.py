@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from taskspace_utils import figures, ladder
-from taskspace_utils.store import Run
+from taskspace_utils.tables import Run
 
 # Lessons from good sentences in one colour, differentials in another: the darker, the wider a mask.
 LOOKS = {

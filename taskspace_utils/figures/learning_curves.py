@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from taskspace_utils import figures
 from taskspace_utils.runs import OTHER_TEXT
-from taskspace_utils.store import Run
+from taskspace_utils.tables import Run
 
 
 def load(run: Run, accuracy: pd.DataFrame | None = None) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from taskspace_utils import figures
 from taskspace_utils.figures.space import only
-from taskspace_utils.store import Run
+from taskspace_utils.tables import Run
 
 
 def load(run: Run, accuracy: pd.DataFrame | None = None, **where) -> pd.DataFrame:

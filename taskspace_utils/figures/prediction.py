@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 
 from taskspace_utils import figures
 from taskspace_utils.figures.space import only
-from taskspace_utils.probing import predicted_transfer
-from taskspace_utils.store import Run
+from taskspace_utils.gradients import predicted_transfer
+from taskspace_utils.tables import Run
 
 
 def load(run: Run, tuning: str, **where) -> pd.DataFrame:

@@ -6,8 +6,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from taskspace_utils import figures
-from taskspace_utils.probing import MIN_RELIABILITY
-from taskspace_utils.store import Run
+from taskspace_utils.gradients import MIN_RELIABILITY
+from taskspace_utils.tables import Run
 
 
 def load(run: Run, value: str = "reliability") -> pd.DataFrame:

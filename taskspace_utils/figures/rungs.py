@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from taskspace_utils import figures, ladder
 from taskspace_utils.equal_gain import at_gain, comparable, interval
-from taskspace_utils.store import Run
+from taskspace_utils.tables import Run
 
 VALUES = {
     "harm_kl": "KL (nats a token)",

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from taskspace_utils import figures
 from taskspace_utils.spaces import ordered, square, transfer
-from taskspace_utils.store import Run
+from taskspace_utils.tables import Run
 
 
 def load(run: Run, value: str = "cosine", tuning: str | None = None, **where) -> pd.DataFrame:

@@ -7,9 +7,9 @@ from matplotlib.figure import Figure
 
 from taskspace_utils import figures
 from taskspace_utils.figures.space import only
-from taskspace_utils.probing import MIN_RELIABILITY
+from taskspace_utils.gradients import MIN_RELIABILITY
 from taskspace_utils.spaces import square, symmetric, task_map
-from taskspace_utils.store import Run
+from taskspace_utils.tables import Run
 
 
 def load(run: Run, value: str = "cosine", permutations: int = 20, **where) -> pd.DataFrame:

@@ -7,7 +7,8 @@ from matplotlib.figure import Figure
 
 from taskspace_utils import figures
 from taskspace_utils.hypotheses import same_label
-from taskspace_utils.store import data_path, read_table
+from taskspace_utils.store import data_path
+from taskspace_utils.tables import read_table
 
 KINDS = ["unrelated", "same rule", "own"]  # in the order in which they are drawn
 

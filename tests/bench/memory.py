@@ -121,12 +121,12 @@ def child(scale: str, tokenizer: str, file: str) -> dict:
     import torch
     from transformers import PreTrainedTokenizerFast
 
-    from taskspace_utils import probing
+    from taskspace_utils import gradient_space
 
     torch.set_num_threads(1)
     # beyond this an allocation fails here, instead of ending some other process
-    limit = high_water("VmSize") + max(GIB, available() - SPARE)
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    limit = high_water("VmData") + max(GIB, available() - SPARE)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     table = tables.read_pairs(file)
     torch.zeros(8, 8) @ torch.zeros(8, 8)
     start = high_water()
@@ -135,7 +135,7 @@ def child(scale: str, tokenizer: str, file: str) -> dict:
     tokens = PreTrainedTokenizerFast.from_pretrained(tokenizer)
     lm = models.LanguageModel(model, tokens, scale, 0, "bos", shape.context, "", {})
     began = time.process_time()
-    probing.gradient_space(lm, table)
+    gradient_space(lm, table)
     parameters = sum(p.numel() for p in model.parameters())
     return {
         "peak": high_water() - start,

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from taskspace_utils import ftgd, probing, scoring
+from taskspace_utils import ftgd, gradient_space, probing, scoring
 
 from . import peers
 from .material import Material, doubled, gradient_one_by_one, one_by_one, parameters
@@ -233,7 +233,7 @@ def spaces_part(m: Material, quick: bool = False, **options) -> dict:
     found = race(
         {
             "gradients of 4 + 4 pairs": lambda: _each(m, few),
-            "space of 4 + 4 pairs": lambda: probing.gradient_space(m.lm, few),
+            "space of 4 + 4 pairs": lambda: gradient_space(m.lm, few),
         },
         warm=False,
         against="space of 4 + 4 pairs",
@@ -285,7 +285,7 @@ def _cosine_errors(m: Material, quick: bool) -> dict:
     """Cosines and overlaps of a few tasks against those of float64 gradients, one by one."""
     tasks = m.sample[:2] if quick else m.sample[::3]
     pairs = m.of(tasks, 8 if quick else 40)
-    space, _ = probing.gradient_space(m.lm, pairs)
+    space, _ = gradient_space(m.lm, pairs)
     double = doubled(m.lm)
     halves = [
         [gradient_one_by_one(double, pairs[(pairs["task"] == t) & (pairs["split"] == half)])

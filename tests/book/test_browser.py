@@ -15,9 +15,9 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.keys import Keys
 
-from taskspace_utils import store
 from taskspace_utils.explore import balance, microscope
 from taskspace_utils.models import load_scale, new_tokenizer
+from taskspace_utils.tables import TABLES
 
 from .test_pages import PAGES
 
@@ -249,7 +249,7 @@ def balance_page(tmp_path):
                     kl = cost * more * much * gain**2
                     rows.append(("m", "S", 0, 1, rung, task, gain, text, gain, gain, 0.5, 0.0, kl,
                                  kl - 0.01, ""))  # fmt: skip
-    keys, values = store.TABLES["ladder"]
+    keys, values = TABLES["ladder"]
     explorer = balance(pd.DataFrame(rows, columns=[*keys, *values]))
     head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
     page = tmp_path / "page.html"

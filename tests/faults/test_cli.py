@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from taskspace_utils import cli, models, store
+from taskspace_utils.tables import Run
 
 WORDS = [f"the {n} {v} ." for n in ("cat", "cats", "dog", "dogs") for v in ("sleep", "sleeps")]
 
@@ -159,7 +160,7 @@ def test_faulty_rows_left_out_are_named(here, model, capsys):
     write("faulty.jsonl", [*(row(i) for i in range(4)), "{"])
     assert cli.main(["score", *map(str, options(model, "faulty.jsonl")), "--skip-faulty"]) == 0
     assert "left out: faulty.jsonl, line 5: broken JSON" in capsys.readouterr().err
-    assert store.Run("out").table("accuracy")["n"].tolist() == [4]
+    assert Run("out").table("accuracy")["n"].tolist() == [4]
 
 
 def test_pairs_too_few_for_the_split_and_unknown_tasks(refused, model):
@@ -232,18 +233,18 @@ def test_a_full_disk_is_one_line_and_leaves_what_was(here, model, monkeypatch, c
 
 
 def test_a_full_disk_while_probing_keeps_finished_cells(here, model, monkeypatch, capsys):
-    from taskspace_utils import cells
+    from taskspace_utils import cells, runs
 
     arguments = ["probe", *map(str, options(model)), "--methods", "gradient"]
     monkeypatch.setattr(cells.os, "cpu_count", lambda: 1)
-    real = store.write_run
-    monkeypatch.setattr(store, "write_run", lambda *a: (_ for _ in ()).throw(OSError(28, "full")))
+    real = runs.write_run
+    monkeypatch.setattr(runs, "write_run", lambda *a: (_ for _ in ()).throw(OSError(28, "full")))
     assert cli.main(arguments) == 2
     assert not (here / "out").exists()
-    monkeypatch.setattr(store, "write_run", real)
+    monkeypatch.setattr(runs, "write_run", real)
     monkeypatch.setattr(cells, "_compute", lambda *a: pytest.fail("computed again"))
     assert cli.main(arguments) == 0
-    assert store.Run("out").has("gradient")
+    assert Run("out").has("gradient")
 
 
 # ------------------------------------------------------------------------------------------ corpora

@@ -8,10 +8,11 @@ import pandas as pd
 import pytest
 import yaml
 
-from taskspace_utils import hypotheses, load_grammar, runs
+from taskspace_utils import data_folder, hypotheses, load_grammar
 from taskspace_utils.checks import bag_difference
 from taskspace_utils.pairs import read_pairs
-from taskspace_utils.store import InputError, data_path, project_root, read_table
+from taskspace_utils.store import InputError, data_path, project_root
+from taskspace_utils.tables import read_table
 
 SCRIPT = runpy.run_path(str(project_root() / "scripts" / "label_grammar.py"))
 DISTANCES = {"adjacent", "short", "long", "order"}
@@ -132,7 +133,7 @@ def test_published_scores_cover_the_same_tasks():
 
 @pytest.mark.data
 def test_labels_are_those_of_the_files():
-    pairs = read_pairs(runs.data_folder("blimp", "data"))
+    pairs = read_pairs(data_folder("blimp", "data"))
     labels = pairs[["task", "phenomenon", "field"]].drop_duplicates()
     table = read_table(data_path("hypotheses", "blimp.csv"))
     given = table[["task", "phenomenon", "field"]]

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
 
-from taskspace_utils import store
 from taskspace_utils.explore import balance, difference, microscope
 from taskspace_utils.models import load_scale, new_tokenizer
 from taskspace_utils.store import InputError
+from taskspace_utils.tables import TABLES
 
 
 def table(*rows: tuple[str, str, str, str]) -> pd.DataFrame:
@@ -155,7 +155,7 @@ def steps(**costs: float) -> pd.DataFrame:
         for gain in range(end + 1)
         for text in ("a text", "</script>")
     ]  # fmt: skip
-    return pd.DataFrame(rows, columns=[*store.TABLES["ladder"][0], *store.TABLES["ladder"][1]])
+    return pd.DataFrame(rows, columns=[*TABLES["ladder"][0], *TABLES["ladder"][1]])
 
 
 def test_the_balance_holds_every_k_and_only_reached_targets():

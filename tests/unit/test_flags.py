@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from taskspace_utils.flags import counted, flagged
-from taskspace_utils.store import Run, write_atomic, write_table
+from taskspace_utils.store import write_atomic
+from taskspace_utils.tables import Run, write_table
 
 MODEL = {"scale": "S", "step": 10}
 

@@ -186,6 +186,49 @@ def test_top_k_takes_exactly_k_and_the_lower_index_at_ties(numbers, k):
     assert found == sorted(by_sort)
 
 
+@pytest.mark.parametrize("kind", ["spread", "few values", "one large", "all equal"])
+@pytest.mark.parametrize("k", [1e-4, 0.01, 0.3])
+def test_top_k_of_a_long_vector_is_that_of_a_sort(kind, k):
+    """Long enough for a sample to guide the selection."""
+    rng = np.random.default_rng(0)
+    size = 2**20 + 12_345
+    numbers = {
+        "spread": rng.standard_normal(size) * rng.random(size) ** 4,
+        "few values": rng.integers(-2, 3, size) * (rng.random(size) < 0.02),
+        "one large": np.where(np.arange(size) == 77, 5.0, 0.0),
+        "all equal": np.full(size, -1.0),
+    }[kind].astype(np.float32)
+    found = ftgd.top_k(torch.from_numpy(numbers), k).numpy()
+    by_sort = np.lexsort((np.arange(size), -np.abs(numbers)))[: round(k * size)]
+    np.testing.assert_array_equal(found, np.sort(by_sort))
+
+
+def test_gradients_leave_what_lay_in_grad():
+    lm, pairs = toys.gpt2(), toys.english(4)
+    first, *others = ftgd.parameters(lm.model).values()
+    first.grad = torch.ones_like(first)
+    ftgd.loss_gradient(lm, pairs)
+    assert torch.equal(first.grad, torch.ones_like(first))
+    assert all(p.grad is None for p in others)
+
+
+@pytest.mark.parametrize("k", [0.02, 1.0])
+def test_a_tuning_that_breaks_off_leaves_the_weights_as_they_were(k, monkeypatch):
+    lm, pairs = toys.gpt2(), toys.english(8)
+    weights, calls, real = toys.state(lm), itertools.count(), ftgd._loss
+
+    def breaks(*given):
+        if next(calls) == 3:
+            raise KeyboardInterrupt
+        return real(*given)
+
+    monkeypatch.setattr(ftgd, "_loss", breaks)
+    config = ftgd.Config(k=k, target=3.0, max_displacement=1.0)
+    with pytest.raises(KeyboardInterrupt):
+        ftgd.tune(lm, pairs, config)
+    assert toys.state(lm) == weights
+
+
 def test_masked_tuning_moves_only_what_is_masked():
     lm, pairs = toys.gpt2(), toys.english(8)
     before = ftgd.flat_weights(lm.model)

@@ -10,6 +10,7 @@ import torch
 from taskspace_utils import cells, equal_gain, ftgd, ladder, probing, profiles, runs, store
 from taskspace_utils.figures import gain_harm, rungs
 from taskspace_utils.store import InputError
+from taskspace_utils.tables import TABLES, write_run
 
 from . import toys
 
@@ -122,7 +123,7 @@ def made(**ends: dict[str, float]) -> pd.DataFrame:
                 keys = ("m", "S", 0, 1, rung.replace("_", "-"), task, step, "t")
                 costs = (cost * step, cost * step**2, cost * step)
                 rows.append((*keys, step, step, 0.5 + step / 10, *costs, ""))
-    return pd.DataFrame(rows, columns=[*store.TABLES["ladder"][0], *store.TABLES["ladder"][1]])
+    return pd.DataFrame(rows, columns=[*TABLES["ladder"][0], *TABLES["ladder"][1]])
 
 
 def test_values_at_a_gain_lie_between_two_steps():
@@ -214,7 +215,7 @@ def test_a_wrong_ladder_is_refused(change, message):
 def test_figures_draw_every_rung(tmp_path):
     table = made(good={"a": (8.0, 4), "b": (9.0, 4)}, differential_k0={"a": (1.0, 4)})
     table = table.assign(rung=table["rung"].replace("differential-k0", "differential"))
-    run = store.write_run(tmp_path / "run", {"ladder": table}, {})
+    run = write_run(tmp_path / "run", {"ladder": table}, {})
     drawn = gain_harm.plot(gain_harm.load(run))
     assert len(drawn.legends[0].get_texts()) == 2
     shown = rungs.load(run, 1.0)

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from taskspace_utils import nulls
-from taskspace_utils.store import data_path, project_root, read_table
+from taskspace_utils.store import data_path, project_root
+from taskspace_utils.tables import read_table
 
 FAMILY = pd.Series({f"t{i:02}": f"f{i // 3}" for i in range(18)})
 

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from taskspace_utils.figures import bag_accuracy, blimp_accuracy
-from taskspace_utils.store import Run, data_path, read_table, write_atomic, write_table
+from taskspace_utils.store import data_path, write_atomic
+from taskspace_utils.tables import Run, read_table, write_table
 
 
 @pytest.fixture(autouse=True)

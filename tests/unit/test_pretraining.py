@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskspace_utils import models, pretraining, scoring
-from taskspace_utils.store import InputError, read_table
+from taskspace_utils.store import InputError
+from taskspace_utils.tables import read_table
 
 from . import toys
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pickle
 import random
 import shutil
 from dataclasses import replace
@@ -13,8 +15,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from taskspace_utils import cells, ftgd, models, profiles, runs, scoring, spaces, store
+from taskspace_utils import cells, ftgd, models, pretraining, profiles, runs, scoring, spaces, store
 from taskspace_utils.store import InputError
+from taskspace_utils.tables import Run
 
 from . import toys
 
@@ -39,13 +42,13 @@ def _own_store(home, monkeypatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def swept(profile, home) -> store.Run:
+def swept(profile, home) -> Run:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TASKSPACES_STORE", str(home / "store"))
         return runs.sweep(profile, workers=1)
 
 
-def tables(run: store.Run) -> dict[str, bytes]:
+def tables(run: Run) -> dict[str, bytes]:
     return {p.name: p.read_bytes() for p in run.folder.iterdir() if p.name != "manifest.json"}
 
 
@@ -145,10 +148,10 @@ def test_files_that_are_no_profile_are_refused(text, message, tmp_path, monkeypa
 def test_a_construction_left_out_is_no_part_of_the_corpus(profile):
     from taskspace_utils import load_grammar
 
-    assert runs._sweep_key(replace(profile, without=())) == runs._sweep_key(profile)
+    assert profiles.sweep_key(replace(profile, without=())) == profiles.sweep_key(profile)
     profile = replace(profile, sentences=20_000)
     lesser = replace(profile, without=("agreement_simple",))
-    assert runs._sweep_key(lesser) != runs._sweep_key(profile)
+    assert profiles.sweep_key(lesser) != profiles.sweep_key(profile)
     whole, without = runs.corpus(profile), runs.corpus(lesser)
     assert len(whole.train) == len(without.train)
     assert whole.words == without.words
@@ -258,17 +261,197 @@ def test_a_second_sweep_computes_nothing(profile, swept, home, computed):
     assert tables(again) == tables(elsewhere) == tables(swept)
 
 
-def test_one_cell_that_is_lost_is_computed_alone(profile, swept, home, computed):
+def cell_of(home: Path, kind: str) -> tuple[Path, dict]:
+    """A cell of a kind in the store, and what it says it is about."""
+    for path in cell_files(home):
+        about = json.loads(path.read_text())["about"]
+        if about["kind"] == kind:
+            return path, about
+    raise AssertionError(kind)
+
+
+SPOILT = {
+    "gone": lambda path, other: path.unlink(),
+    "torn": lambda path, other: path.write_bytes(path.read_bytes()[:-200]),
+    "empty": lambda path, other: path.write_bytes(b""),
+    "no text": lambda path, other: path.write_bytes(b"\xff\xfe\x00"),
+    "another layout": lambda path, other: path.write_text('{"transfer": []}'),
+    "a digit": lambda path, other: path.write_text(path.read_text().replace("0.", "1.", 1)),
+    "another cell's": lambda path, other: path.write_bytes(other.read_bytes()),
+}
+
+
+@pytest.mark.parametrize("how", SPOILT)
+def test_one_cell_that_is_lost_or_broken_is_computed_alone(
+    how, profile, swept, home, computed, capsys
+):
     before = cell_files(home)
-    lost = next(p for p in before if "transfer" in json.loads(p.read_text()))
-    source = json.loads(lost.read_text())["tuning"][0]["source"]
-    lost.unlink()
-    run = runs.sweep(profile, home / "mended", workers=1)
-    assert computed == [("transfer", source)]
-    assert {p: t for p, t in cell_files(home).items() if p != lost} == {
-        p: t for p, t in before.items() if p != lost
+    spoilt, about = cell_of(home, "transfer")
+    SPOILT[how](spoilt, cell_of(home, "accuracy")[0])
+    run = runs.sweep(profile, home / f"mended {how}", workers=1)
+    said = [line for line in capsys.readouterr().err.splitlines() if spoilt.name in line]
+    assert len(said) == (how != "gone")
+    assert all(line.endswith("it is made again") for line in said)
+    assert computed == [("transfer", about["task"])]
+    assert {p: t for p, t in cell_files(home).items() if p != spoilt} == {
+        p: t for p, t in before.items() if p != spoilt
     }
     assert tables(run) == tables(swept)
+
+
+def test_a_cell_says_what_it_is_of(profile, swept, home):
+    path, about = cell_of(home, "transfer")
+    assert about["task"] in TASKS
+    assert about["tuning"] in [dict(t) for t in profile.tunings]
+    assert (about["model"]["name"], about["model"]["step"]) == ("XS-seed0", 6)
+    assert about["method"] == store.method_version()
+    assert about["versions"] == store.versions()
+    assert path.stem == store.key_of(about)
+    assert str(home) not in path.read_text()
+    assert "ladder" not in about
+
+
+def test_the_inputs_of_a_cell_are_plain_json(profile, swept, home):
+    about = cell_of(home, "gradient")[1]
+    record = json.loads((home / "store" / "inputs" / f"{about['inputs']}.json").read_text())
+    pairs, texts = runs.task_pairs(profile), runs.corpus(profile).neutral()
+    assert record["about"]["pairs"] == swept.manifest["pairs"]
+    shown = pd.DataFrame(record["content"]["rows"], columns=record["content"]["columns"])
+    pd.testing.assert_frame_equal(shown, pairs)
+    assert {name: tuple(lines) for name, lines in record["content"]["texts"].items()} == texts
+    job = cells.cell_jobs([cells.Cell("accuracy", cells.Source("m"))], pairs, texts)[0]
+    assert len(pickle.dumps(job)) < 1000
+
+
+def test_other_pairs_texts_weights_or_code_are_another_cell(profile, swept, home, monkeypatch):
+    folder = shutil.copytree(
+        next((home / "store" / "models").glob("XS-*/step-000006")), home / "a copy"
+    )
+    pairs, texts = runs.task_pairs(profile), runs.corpus(profile).neutral()
+    cell = cells.Cell("transfer", cells.Source(str(folder)), TASKS[0], (("k", 0.5),))
+
+    def key(cell=cell, pairs=pairs, texts=texts) -> str:
+        return store.key_of(cells.about_cell(cell, cells.keep_inputs(pairs, texts)))
+
+    keys = [key()]
+    moved = replace(cell, source=cells.Source(str(shutil.copytree(folder, home / "elsewhere 2"))))
+    assert key(moved) == keys[0]  # where a model lies is no part of what it is
+    changed = pairs.copy()
+    changed.loc[0, "good"] += " ."
+    keys += [key(pairs=changed), key(texts={n: t[1:] for n, t in texts.items()})]
+    keys += [key(replace(cell, task=TASKS[1])), key(replace(cell, tuning=(("k", 0.1),)))]
+    keys += [key(replace(cell, kind="gradient")), key(replace(cell, k=0.5))]
+    keys.append(key(replace(cell, source=replace(cell.source, bos="none"))))
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "method_version", lambda: "other")
+        keys.append(key())
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "versions", lambda: {"torch": "1"})
+        keys.append(key())
+    weights = folder / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    keys.append(key())  # and the process has not kept the old hash
+    assert len(set(keys)) == len(keys)
+
+
+# ------------------------------------------------------------------- checkpoints that were broken
+
+
+@pytest.fixture
+def trained(profile, swept, home, monkeypatch) -> Path:
+    """The folder of the sweep's training, in a copy of its store."""
+    copy = home / f"copy-{os.urandom(4).hex()}"
+    shutil.copytree(home / "store", copy)
+    monkeypatch.setenv("TASKSPACES_STORE", str(copy))
+    return next((copy / "models").iterdir())
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {
+        p.relative_to(folder).as_posix(): p.read_bytes()
+        for p in sorted(folder.rglob("*"))
+        if p.is_file() and p.name not in ("checksums.json", "taskspaces.json", "training.json")
+    }
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("how", "name"),
+    [
+        ("a bit", "step-000006/model.safetensors"), ("gone", "step-000006/model.safetensors"),
+        ("a bit", "step-000006/tokenizer.json"), ("gone", "step-000000/config.json"),
+        ("a bit", "training.csv"), ("gone", "training.csv"),
+        ("a bit", "training.json"), ("gone", "training.json"), ("a bit", "checksums.json"),
+    ],
+)  # fmt: skip
+def test_a_checkpoint_that_was_broken_is_trained_again(how, name, profile, trained, capsys):
+    before, path = files_of(trained), trained / name
+    flip(path) if how == "a bit" else path.unlink()
+    lm = runs.checkpoint(profile, "XS", 6 if name != "step-000000/config.json" else 0)
+    runs._train(profile, "XS", 0)  # as a sweep does it: all of the training is looked at
+    said = [line for line in capsys.readouterr().err.splitlines() if "made again" in line]
+    assert len(said) == 1
+    assert name in said[0]
+    assert files_of(trained) == before
+    assert lm.name == "XS-seed0"
+    capsys.readouterr()
+    runs._train(profile, "XS", 0)
+    assert capsys.readouterr().err == ""
+
+
+def test_checkpoints_are_noted_as_soon_as_they_are_written(profile, trained, monkeypatch):
+    """A training that is broken off leaves checkpoints that can be told to be whole."""
+    shutil.rmtree(trained)
+    real, done = pretraining._training_step, []
+
+    def breaks(*arguments):
+        done.append(arguments)
+        if len(done) == 3:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(pretraining, "_training_step", breaks)
+    with pytest.raises(KeyboardInterrupt):
+        runs.checkpoint(profile, "XS", 6)
+    record = json.loads((trained / "checksums.json").read_text())
+    assert "step-000000/model.safetensors" in record["content"]
+    assert record["about"]["method"] == store.method_version()
+
+
+def test_what_a_crash_leaves_of_a_training_does_not_confuse(profile, trained):
+    before = files_of(trained)
+    (trained / "training.csv").unlink()  # it is written last
+    (trained / "state").mkdir()
+    (trained / "state" / "state.safetensors").write_bytes(b"torn")
+    (trained / "state" / "state.json").write_text('{"step": 6}')
+    (trained / ".step-000006.abcd1234").mkdir()
+    (trained / ".training.json.abcd1234").write_text("{")
+    runs._train(profile, "XS", 0)
+    assert files_of(trained) == before
+    shutil.rmtree(trained)  # and of one that had hardly begun
+    trained.mkdir()
+    (trained / ".training.json.abcd1234").write_text("{")
+    runs._train(profile, "XS", 0)
+    assert files_of(trained) == before
+
+
+@pytest.mark.parametrize("name", ["accuracy.csv", "transfer.csv", "manifest.json"])
+def test_a_run_folder_that_was_broken_is_put_together_again(
+    name, profile, swept, trained, computed, capsys
+):
+    run = runs.sweep(profile, workers=1)
+    (run.folder / name).write_text((run.folder / name).read_text()[:-30])
+    again = runs.sweep(profile, workers=1)
+    assert capsys.readouterr().err.count("the run folder is put together again") == 1
+    assert tables(again) == tables(swept)
+    assert computed == []
 
 
 def test_a_sweep_that_broke_off_goes_on(profile, swept, home, monkeypatch):
@@ -312,9 +495,9 @@ def test_one_process_or_two_give_the_same_bytes(profile, swept, home, monkeypatc
     ],
 )
 def test_other_settings_are_another_sweep(change, profile):
-    assert runs._sweep_key(replace(profile, **change)) != runs._sweep_key(profile)
-    assert runs._sweep_key(replace(profile, name="other", chapters={"05_ftgd": {}})) == (
-        runs._sweep_key(profile)
+    assert profiles.sweep_key(replace(profile, **change)) != profiles.sweep_key(profile)
+    assert profiles.sweep_key(replace(profile, name="other", chapters={"05_ftgd": {}})) == (
+        profiles.sweep_key(profile)
     )
 
 
@@ -394,10 +577,10 @@ def test_a_profile_of_real_text(made_up, profile):
     assert set(run.table("training")["text"]) == {"child"}
     assert not run.has("transfer")
     # another text in the same folder is another sweep
-    key = runs._sweep_key(text)
+    key = profiles.sweep_key(text)
     path = made_up / "corpus" / "train-child-00.txt"
     path.write_text(path.read_text() + "\na cat .\n")
-    assert runs._sweep_key(text) != key
+    assert profiles.sweep_key(text) != key
     with pytest.raises(InputError, match="no task binding among the pairs"):
         runs.task_pairs(replace(text, tasks=("agree", "binding")))
 
@@ -408,6 +591,6 @@ def test_real_text_that_is_not_there_is_an_error_with_a_remedy(value, profile, m
         monkeypatch.delenv("TASKSPACES_DATA", raising=False)
     else:
         monkeypatch.setenv("TASKSPACES_DATA", value)
-    assert runs.data_folder("corpus") is None
+    assert profiles.data_folder("corpus") is None
     with pytest.raises(InputError, match=r"TASKSPACES_DATA names \(now .*\); see README"):
         runs.sweep(replace(profile, name="absent", language="text"))

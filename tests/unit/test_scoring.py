@@ -195,3 +195,19 @@ def test_text_loss_is_a_mean_over_tokens_not_over_lines():
     total = -sum(toys.slow_log_probability(lm, line) for line in lines)
     tokens = sum(len(line.split()) for line in lines)
     assert scoring.text_loss(lm.model, lm.encode(lines)) == pytest.approx(total / tokens, abs=1e-5)
+
+
+def test_half_precision_scores_near_ties_again_in_full():
+    lm, pairs = toys.gpt2(), toys.english(24)
+    full = scoring.margins(lm, pairs)
+    lm.precision = "bf16"
+    half = scoring.log_probabilities(lm, [*pairs["good"], *pairs["bad"]]).reshape(2, -1)
+    rough, found = half[0] - half[1], scoring.margins(lm, pairs)
+    near = np.abs(rough) < scoring.NEAR_TIE
+    assert near.any()
+    assert not near.all()
+    assert (rough != full).any()  # bf16 is another arithmetic
+    np.testing.assert_allclose(found[near], full[near], atol=toys.TOLERANCE)
+    np.testing.assert_array_equal(found[~near], rough[~near])
+    np.testing.assert_allclose(found, full, atol=0.2)
+    assert (np.sign(found) == np.sign(full)).all()

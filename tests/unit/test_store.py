@@ -1,21 +1,16 @@
-"""Files that appear whole or not at all, tables that come back, keys that stand for content."""
+"""Files that appear whole or not at all, keys that stand for content, a store that is marked."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import lzma
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from taskspace_utils import store
 from taskspace_utils.store import InputError
@@ -114,135 +109,6 @@ def test_folders_that_are_not_ours_are_refused(tmp_path):
     with store.new_folder(tmp_path / "empty", "m") as folder:
         (folder / "m").touch()
     assert names(tmp_path) == ["empty", "empty/m", "thesis.tex"]
-
-
-# ------------------------------------------------------------------------------------------- tables
-
-
-def test_a_table_as_text_worked_by_hand():
-    table = pd.DataFrame(
-        {
-            "task": ["b", "a", "a"],
-            "step": [1, 10, 9],
-            "x": [1 / 3, np.nan, 1e-20],
-            "flag": ["", "n,o", 'q"'],
-        }
-    )
-    assert store.table_text(table, ["task", "step"]) == (
-        'task,step,x,flag\na,9,1e-20,"q"""\na,10,,"n,o"\nb,1,0.333333333,\n'
-    )
-
-
-@pytest.mark.parametrize("ending", [".csv", ".csv.xz"])
-def test_tables_come_back(ending, tmp_path):
-    table = pd.DataFrame(
-        {
-            "task": ["a", "b", "nan"],
-            "n": [1, 2, 3],
-            "x": [0.1, np.nan, -np.inf],
-            "flag": ["", "", ""],
-        }
-    )
-    path = store.write_table(tmp_path / f"t{ending}", table, ["task"])
-    back = store.read_table(path)
-    assert back["x"].isna().tolist() == [False, True, False]
-    assert back["x"].tolist()[0] == 0.1
-    assert back["x"].tolist()[2] == -np.inf
-    assert back["flag"].tolist() == ["", "", ""]
-    assert back["task"].tolist() == ["a", "b", "nan"]  # a task may be called so
-    assert back["n"].dtype.kind == "i"
-    assert b"\r" not in path.read_bytes()
-    if ending == ".csv.xz":
-        assert lzma.decompress(path.read_bytes()).startswith(b"task,n,x,flag\n")
-
-
-def test_names_that_look_like_numbers_stay_names(tmp_path):
-    """Pairs 1 and 01 are two pairs, and a task may be called 7."""
-    table = pd.DataFrame({"task": ["7", "7"], "pair_id": ["01", "1"], "margin": [1.0, 2.0]})
-    back = store.read_table(store.write_table(tmp_path / "m.csv", table, ["task", "pair_id"]))
-    assert back["pair_id"].tolist() == ["01", "1"]
-    assert back["task"].tolist() == ["7", "7"]
-
-
-numbers = st.floats(-1e9, 1e9).map(lambda x: x + 0.0)  # no −0, which comes back as 0
-
-
-@settings(max_examples=15)
-@given(st.lists(st.tuples(st.text("abc", min_size=1), numbers), min_size=1, max_size=8))
-def test_writing_a_table_that_was_read_changes_no_byte(rows):
-    table = pd.DataFrame(rows, columns=["task", "x"])
-    path = store.store_path("test_store", "table.csv")
-    first = store.write_table(path, table, ["task"]).read_bytes()
-    assert store.write_table(path, store.read_table(path), ["task"]).read_bytes() == first
-    np.testing.assert_allclose(
-        store.read_table(path)["x"].sort_values(), np.sort(table["x"]), rtol=1e-8
-    )
-
-
-# -------------------------------------------------------------------------------------- run folders
-
-
-def tables() -> dict[str, pd.DataFrame]:
-    found = {}
-    for name in ("accuracy", "lexical"):
-        keys, columns = store.TABLES[name]
-        found[name] = pd.DataFrame([[f"{c}{i}" for c in (*keys, *columns)] for i in (2, 1)],
-                                   columns=[*keys, *columns])  # fmt: skip
-    return found
-
-
-def test_a_run_folder_comes_back(tmp_path):
-    run = store.write_run(tmp_path / "run", tables(), {"b": 1, "a": "ñ"})
-    assert names(run.folder) == ["accuracy.csv", "lexical.csv", "manifest.json"]
-    assert (run.folder / "manifest.json").read_text() == '{\n "a": "ñ",\n "b": 1\n}\n'
-    assert run.table("lexical")["a"].tolist() == ["a1", "a2"]
-    assert run.has("accuracy")
-    assert not run.has("transfer")
-    with pytest.raises(InputError, match="no table 'transfer'; it has accuracy, lexical"):
-        run.table("transfer")
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda t: {"scores": t["lexical"]}, "no table named scores"),
-        (lambda t: {"lexical": t["lexical"].drop(columns="b")}, "table lexical: columns"),
-        (lambda t: {"lexical": t["lexical"].assign(more=1)}, "table lexical: columns"),
-        (lambda t: {"lexical": t["lexical"][["b", "a", "lexical_diff"]]}, "table lexical: columns"),
-        (lambda t: {"lexical": t["lexical"].assign(a="a", b="b")}, "two rows have the same a, b"),
-    ],
-)
-def test_tables_that_break_the_schema_are_refused(change, message, tmp_path):
-    old = store.write_run(tmp_path / "run", tables(), {"old": True})
-    with pytest.raises(ValueError, match=message):
-        store.write_run(tmp_path / "run", change(tables()), {})
-    assert store.Run(old.folder).manifest == {"old": True}
-
-
-def test_large_tables_are_compressed_and_read_the_same(tmp_path):
-    n = 190
-    a, b = np.divmod(np.arange(n * n), n)
-    space = pd.DataFrame({"a": a.astype(str), "b": b.astype(str), "lexical_diff": a / 7})
-    run = store.write_run(tmp_path / "run", {"lexical": space}, {})
-    assert names(run.folder) == ["lexical.csv.xz", "manifest.json"]
-    assert len(run.table("lexical")) == n * n
-
-
-def test_what_is_no_run_folder_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"no manifest\.json.*taskspaces probe"):
-        store.Run(tmp_path)
-    (tmp_path / "manifest.json").write_text("{broken")
-    with pytest.raises(InputError, match=r"manifest\.json"):
-        store.Run(tmp_path)
-    with pytest.raises(InputError, match="reference"):
-        store.reference_run("no-such-run")
-
-
-def test_model_columns_come_first():
-    table = store.model_columns(pd.DataFrame({"task": ["t"]}), "m", step=[3])
-    assert table.to_dict("records") == [
-        {"model": "m", "scale": "", "seed": "", "step": 3, "task": "t"}
-    ]
 
 
 # --------------------------------------------------------------------------------------------- keys

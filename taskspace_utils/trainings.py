@@ -1,0 +1,86 @@
+"""Trainings: models of our own in the store, each trained once and checked before it is used.
+
+The checksums of a checkpoint's files are noted when it is written. One that is torn or was tampered
+with is said and trained again. One process at a time trains a model; another one that needs it
+waits, and then finds it.
+"""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from pathlib import Path
+
+from taskspace_utils import records, store
+
+STATE = "state"  # where `pretrain` keeps what it takes to go on
+
+
+def train(folder: Path, scale, corpus, steps: int, seed: int, also_at=(), about=None) -> Path:
+    """Train a model into a folder of the store, or what is missing of it; see `pretrain`.
+
+    Args:
+        about: what the folder's key was made of, to be noted beside the checksums.
+    """
+    from safetensors import SafetensorError
+
+    from taskspace_utils import pretraining
+    from taskspace_utils.models import chosen_hardware
+
+    def kept(text: str) -> None:  # called when a checkpoint has just been written
+        records.write_sums(folder, about or {}, but=STATE)
+        store.say(text)
+
+    with store.locked(folder.name):
+        mend(folder)
+        try:
+            device = chosen_hardware()[0]
+            pretraining.pretrain(scale, corpus, steps, seed, folder, also_at, kept, device)
+        except SafetensorError as error:  # it hides that the system said no, to a full disk say
+            raise OSError(errno.EIO, str(error), str(folder)) from error
+        if not (folder / "training.csv").is_file():  # broken off when all else was written
+            pretraining._write_log(folder)
+        shutil.rmtree(folder / STATE, ignore_errors=True)
+        records.write_sums(folder, about or {}, but=STATE)
+    return folder
+
+
+def sound(folder: Path) -> bool:
+    """Is a checkpoint there, and as it was written?"""
+    if not (folder / "config.json").is_file():
+        return False
+    names = records.changed(folder.parent)
+    return not any(name.split("/")[0] in (folder.name, records.SUMS) for name in names)
+
+
+def mend(folder: Path) -> None:
+    """Remove what is left of a crash and, saying so, what is not as it was written.
+
+    Of a checkpoint all goes; where the list of checksums is broken, or the note of what the
+    training is, the whole training. Only for the process that holds the folder's lock.
+    """
+    for path in store.leftovers(folder):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    bad = records.changed(folder)
+    for name in bad:
+        store.say(f"{folder / name}: not as it was written; it is made again")
+    parts = {name.split("/")[0] for name in bad}
+    if parts & {records.SUMS, "training.json"}:
+        shutil.rmtree(folder)
+    elif parts:
+        records.forget(folder, parts)
+    if _torn(folder / STATE / "state.safetensors"):
+        store.say(f"{folder / STATE}: torn; the training starts again")
+        shutil.rmtree(folder / STATE)
+
+
+def _torn(path: Path) -> bool:
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        return False
+    try:
+        with safe_open(path, "numpy"):
+            return False
+    except SafetensorError:
+        return True
