@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from taskspace_utils import grammar, models, pretraining, runs
+from taskspace_utils import data_folder, grammar, models, pretraining
 from taskspace_utils import pairs as tables
 
 # Shapes beside those of data/scales.yml. 5.3M: 3.1M parameters in blocks, 2.1M in embeddings.
@@ -52,8 +52,8 @@ class Material:
 def prepare(folder: Path, quick: bool = False, scale: models.Scale | None = None) -> Material:
     """Make an untrained model in `folder`, and read the pairs."""
     scale = scale or (TINY if quick else SHAPE)
-    blimp = None if quick else runs.data_folder("blimp", "data")
-    texts = None if quick else runs.data_folder("corpus")
+    blimp = None if quick else data_folder("blimp", "data")
+    texts = None if quick else data_folder("corpus")
     if blimp and texts:
         pairs, source = tables.read_pairs(blimp), "BLiMP, cut into byte-level BPE of English text"
         files = sorted(texts.glob("train-*-00.txt.xz"))
