@@ -196,8 +196,8 @@ def gradients_part(m: Material, quick: bool = False, **options) -> dict:
     ]
     about = (
         f"{n} pairs of each of {len(tasks)} tasks, one a phenomenon ({', '.join(tasks)}); TRAK on "
-        f"{middle} alone: a pair is a sample, {trak.pairs_at_once} pairs at a time (of the sizes "
-        f"tried the fastest), no projection; error on {', '.join(reference)}"
+        f"{middle} alone: a pair is a sample, {trak.pairs_at_once} pairs at a time, and the "
+        f"random projection that TRAK does next is left out; error on {', '.join(reference)}"
     )
     return part(
         found,
