@@ -4,10 +4,11 @@ PYTHON  ?= python3
 PROFILE ?= laptop
 BIN      = $(VENV)/bin
 READY    = $(VENV)/.ready
+BENCH    = $(VENV)-bench
 PORT    ?= 8888
 
 .DEFAULT_GOAL = help
-.PHONY: help env book smoke test lint lab lock clean
+.PHONY: help env book smoke test lint lab bench lock clean
 
 help: ## list the targets
 	@echo "make TARGET [PROFILE=laptop|smoke|paper] [PYTHON=python3] [VENV=.venv]"; echo
@@ -45,6 +46,21 @@ lint: $(READY) ## check the style of the code
 lab: $(READY) ## open the chapters as notebooks in JupyterLab
 	JUPYTER_CONFIG_PATH=$(CURDIR)/scripts/jupyter \
 	  $(BIN)/jupyter lab --port $(PORT) --LabApp.default_url=/lab/tree/notebooks
+
+# The peers live beside the locked environment, not in it: they see its packages through a .pth
+# file and may bring others, but none of its versions changes.
+$(BENCH)/.ready: $(READY) pyproject.toml
+	@rm -f $@
+	$(BIN)/python -m venv $(BENCH)
+	@$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+	  > $$($(BENCH)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/locked.pth
+	@echo "installing the peers into $(BENCH) (about a minute)"
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check \
+	  --constraint requirements.txt --editable '.[bench]'
+	@touch $@
+
+bench: $(BENCH)/.ready ## measure speed and memory against published peers [PART=scoring]
+	$(BENCH)/bin/python -m tests.bench $(addprefix --part ,$(PART))
 
 lock: ## remake requirements.txt from pyproject.toml (see scripts/lock.sh)
 	PYTHON=$(PYTHON) scripts/lock.sh

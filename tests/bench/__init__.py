@@ -1,0 +1,1 @@
+"""Benchmarks against published peers: `make bench`, or `python -m tests.bench --help`."""

@@ -1,0 +1,149 @@
+"""Peak memory of the gradient space, each size in a process of its own.
+
+What counts is the process's largest resident memory less what it was after all imports and before
+there was a model: the model itself, its gradients, and all that is kept of them.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from taskspace_utils import models
+from taskspace_utils import pairs as tables
+
+from .material import SHAPE, TINY, Material
+from .measure import measure, plain
+
+GIB = 2**30
+SPARE = 2 * GIB  # of the machine's memory, left to others
+
+
+def memory_part(m: Material, folder: Path, quick: bool = False) -> dict:
+    """Peaks over numbers of tasks, of pairs, and of parameters."""
+    name = "tiny" if quick else SHAPE.name
+    runs = [{"scale": name, "tasks": t, "pairs": 8} for t in ((2, 4) if quick else (4, 16, 67))]
+    if not quick:
+        runs += [{"scale": name, "tasks": 4, "pairs": n} for n in (32, 128)]
+        runs += [{"scale": size, "tasks": 4, "pairs": 8} for size in ("8M", "27M", "70M", "203M")]
+        runs += [
+            {"scale": "27M", "tasks": 67, "pairs": 4},
+            {"scale": "27M", "tasks": 4, "pairs": 4},
+        ]
+    rows = [run | _peak(m, folder, **run) for run in runs]
+    table = pd.DataFrame(rows)
+    measures = [] if quick else _measures(table)
+    about = (
+        "resident memory above that of the interpreter with all imports; `pairs` a task, half in "
+        "each half; float32 weights, made in the process"
+    )
+    return {"about": about, "sizes": rows, "measures": measures, "agreement": {}}
+
+
+def _measures(table: pd.DataFrame) -> list[dict]:
+    found = []
+    for scale, count in ((SHAPE.name, 8), ("27M", 4)):
+        some = table[(table["scale"] == scale) & (table["pairs"] == count)].set_index("tasks")
+        times = some["peak"] / some["model_bytes"]
+        note = "" if pd.notna(times[67]) else some.loc[67, "failed"]
+        value = plain(times[67]) if not note else _failed(note)
+        name = f"memory of 67 tasks, model of {some['parameters'].max() / 1e6:.1f}M parameters"
+        found.append(
+            measure(
+                name,
+                value,
+                3.0,
+                None,
+                "times the model",
+                at_least=False,
+                why=f"with 4 tasks {times[4]:.1f} times; the model and one gradient take 2, and "
+                "what a pass keeps of its tokens does not shrink with the model",
+            )
+        )
+    large = table[table["scale"] == "203M"].iloc[0]
+    value = plain(large["peak"] / GIB) if pd.notna(large["peak"]) else _failed(large["failed"])
+    found.append(measure("memory of 203M parameters", value, 6.0, None, "GiB", at_least=False))
+    return found
+
+
+def _failed(reason: str) -> dict:
+    return {"ratio": None, "low": None, "high": None, "refused": reason}
+
+
+def _peak(m: Material, folder: Path, scale: str, tasks: int, pairs: int) -> dict:
+    """Run one size in a fresh process."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "pairs.jsonl"
+    tables.write_pairs(file, m.of(m.tasks[:tasks], pairs))
+    tokenizer = folder / "tokenizer"
+    m.lm.tokenizer.save_pretrained(tokenizer)
+    command = [sys.executable, "-m", "tests.bench.memory", scale, str(tokenizer), str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or ["killed"])[-1][:200]
+        return {"peak": None, "model_bytes": None, "parameters": None, "seconds": None,
+                "failed": reason}  # fmt: skip
+    return json.loads(done.stdout.splitlines()[-1]) | {"failed": ""}
+
+
+def scale_of(name: str) -> models.Scale:
+    """A scale of `data/scales.yml`, or one of the benchmark's own."""
+    own = {s.name: s for s in (SHAPE, TINY)}
+    return own.get(name) or models.load_scale(name)
+
+
+def high_water(key: str = "VmHWM") -> int:
+    """A line of Linux' account of this process's memory, in bytes."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(key + ":"):
+            return 1024 * int(line.split()[1])
+    raise OSError(f"/proc/self/status has no {key}")
+
+
+def available() -> int:
+    """Memory that the machine could still give, in bytes."""
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return 1024 * int(line.split()[1])
+    raise OSError("/proc/meminfo has no MemAvailable")
+
+
+def child(scale: str, tokenizer: str, file: str) -> dict:
+    """In the fresh process: make the model, compute the space, say how much memory it took."""
+    import resource
+
+    import torch
+    from transformers import PreTrainedTokenizerFast
+
+    from taskspace_utils import gradient_space
+
+    torch.set_num_threads(1)
+    # beyond this an allocation fails here, instead of ending some other process
+    limit = high_water("VmData") + max(GIB, available() - SPARE)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    table = tables.read_pairs(file)
+    torch.zeros(8, 8) @ torch.zeros(8, 8)
+    start = high_water()
+    shape = scale_of(scale)
+    model = models.new_model(replace(shape), shape.vocabulary, seed=0)
+    tokens = PreTrainedTokenizerFast.from_pretrained(tokenizer)
+    lm = models.LanguageModel(model, tokens, scale, 0, "bos", shape.context, "", {})
+    began = time.process_time()
+    gradient_space(lm, table)
+    parameters = sum(p.numel() for p in model.parameters())
+    return {
+        "peak": high_water() - start,
+        "model_bytes": 4 * parameters,
+        "parameters": parameters,
+        "seconds": time.process_time() - began,
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(child(*sys.argv[1:])))
