@@ -10,9 +10,11 @@ __version__ = "0.1.0"
 _HOME = {
     "store": ["InputError"],
     "tables": ["Run", "reference_run"],
-    "pairs": ["read_pairs", "scan_pairs", "split_pairs", "write_pairs"],
+    "pairs": ["read_pairs", "scan_pairs", "write_pairs"],
+    "splits": ["split_pairs"],
     "grammar": ["load_grammar"],
-    "models": ["LanguageModel", "load_model", "load_scale"],
+    "scales": ["load_scale"],
+    "models": ["LanguageModel", "load_model"],
     "checks": ["bag_accuracy", "check_table", "shared_words", "token_lengths"],
     "scoring": ["log_probabilities", "margins", "score", "text_loss", "verdicts"],
     "pretraining": ["pretrain", "read_corpus"],

@@ -244,8 +244,9 @@ def _pretrain(options) -> None:
     import torch
 
     from taskspace_utils import jobs, runs
-    from taskspace_utils.models import chosen_hardware, load_scale
+    from taskspace_utils.models import chosen_hardware
     from taskspace_utils.pretraining import pretrain, read_corpus
+    from taskspace_utils.scales import load_scale
 
     device = chosen_hardware()[0]
     scale = load_scale(options.scale)
@@ -308,7 +309,7 @@ def _score(options) -> None:
 
 def _probe(options) -> None:
     from taskspace_utils import cells, runs
-    from taskspace_utils.pairs import split_pairs
+    from taskspace_utils.splits import split_pairs
 
     unknown = set(options.methods) - set(cells.METHODS)
     if unknown or not options.methods:

@@ -312,7 +312,8 @@ def _sums(gradients: _Gradients, n: int) -> _Sums:
     least = torch.minimum(gradients.top.threshold, gradients.top_blocks.threshold)[:, None]
     for number, start, rows in gradients.pieces():
         inner = gradients.in_blocks[number]
-        dots, squares = _product(rows[:n], rows[n:]), _squares(rows)
+        dots = _product(rows[:n], rows[n:])
+        squares = torch.linalg.vector_norm(rows, dim=1).cpu().double().square().numpy()
         found.dots += dots
         found.squares += squares
         # The tops are asked about at the few places only that are in some task's.
@@ -340,10 +341,6 @@ def _sums(gradients: _Gradients, n: int) -> _Sums:
 
 def _product(left: torch.Tensor, right: torch.Tensor) -> np.ndarray:
     return (left @ right.T).cpu().double().numpy()
-
-
-def _squares(rows: torch.Tensor) -> np.ndarray:
-    return torch.linalg.vector_norm(rows, dim=1).cpu().double().square().numpy()
 
 
 def _mean(square: np.ndarray) -> np.ndarray:

@@ -18,7 +18,8 @@ from pathlib import Path
 import pandas as pd
 
 from taskspace_utils.store import InputError, data_path
-from taskspace_utils.templates import HALVES, Cell, Lexicon, Template, check_keys, need, read_yaml
+from taskspace_utils.templates import HALVES, Cell, Lexicon, Template
+from taskspace_utils.yaml_files import check_keys, need, read_yaml
 
 LABELS = ("task", "phenomenon", "field", "rule", "frame", "family", "demands")
 DEFAULTS = {"sham_of": "", "source": "", "bag_exception": "", "pseudo": False, "weight": 1.0}

@@ -21,7 +21,8 @@ import pandas as pd
 import torch
 from safetensors.torch import load_file, save_file
 
-from taskspace_utils.models import BOS, CARD, Scale, new_model, new_tokenizer
+from taskspace_utils.models import CARD
+from taskspace_utils.scales import BOS, Scale, new_model, new_tokenizer
 from taskspace_utils.scoring import chunks, sequence_log_probabilities, text_loss
 from taskspace_utils.store import (
     InputError,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from taskspace_utils import store
 from taskspace_utils.store import InputError
-from taskspace_utils.templates import read_yaml
+from taskspace_utils.yaml_files import read_yaml
 
 LOSSES = ("differential", "good", "continuation", "critical")  # `ftgd.LOSSES`, without its torch
 

@@ -42,7 +42,8 @@ OTHER_TEXT = "other constructions"  # neutral text of the grammar that no model 
 def task_pairs(profile: Profile | str) -> pd.DataFrame:
     """The profile's pairs, `split` filled. Do not change the table: it is shared."""
     from taskspace_utils.grammar import load_grammar
-    from taskspace_utils.pairs import read_pairs, split_pairs
+    from taskspace_utils.pairs import read_pairs
+    from taskspace_utils.splits import split_pairs
 
     profile = load_profile(profile) if isinstance(profile, str) else profile
     if profile.language == "text":
@@ -92,7 +93,7 @@ def training_folder(profile: Profile, scale: str, seed: int) -> Path:
 
 
 def _about_training(profile: Profile, scale: str, seed: int) -> dict:
-    from taskspace_utils.models import load_scale
+    from taskspace_utils.scales import load_scale
 
     about = {"scale": vars(load_scale(scale)), "seed": seed, "corpus": corpus(profile).key}
     return about | store.hardware() | present_code("training")
@@ -125,7 +126,7 @@ def checkpoint(profile: Profile | str, scale: str, step: int, seed: int = 0):
 def _train(profile: Profile, scale: str, seed: int, planned: Path | None = None) -> Path:
     import torch
 
-    from taskspace_utils.models import load_scale
+    from taskspace_utils.scales import load_scale
 
     torch.set_num_threads(1)
     folder = training_folder(profile, scale, seed)
@@ -294,14 +295,14 @@ def _cells_of(profile: Profile, scale: str, folder: Path) -> list[Cell]:
 
 def _size(scale: str) -> int:
     """About how many parameters work on a token, for estimates of time."""
-    from taskspace_utils.models import load_scale
+    from taskspace_utils.scales import load_scale
 
     row = load_scale(scale)
     return 12 * row.layers * row.width**2 + row.width * min(row.vocabulary, 500)
 
 
 def _training_cost(profile: Profile, scale: str) -> float:
-    from taskspace_utils.models import load_scale
+    from taskspace_utils.scales import load_scale
 
     row = load_scale(scale)
     tokens = row.batch * (10 if row.tokenizer == "word" else row.context)  # a step

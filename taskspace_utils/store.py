@@ -24,9 +24,12 @@ from pathlib import Path
 
 # The rooms whose code decides a number; their text is part of every stored result's key.
 METHOD_ROOMS = [
+    "yaml_files",
     "pairs",
+    "splits",
     "templates",
     "grammar",
+    "scales",
     "models",
     "checks",
     "trees",

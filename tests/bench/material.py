@@ -15,12 +15,12 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from taskspace_utils import data_folder, grammar, models, pretraining
+from taskspace_utils import data_folder, grammar, models, pretraining, scales, splits
 from taskspace_utils import pairs as tables
 
 # Shapes beside those of data/scales.yml. 5.3M: 3.1M parameters in blocks, 2.1M in embeddings.
-SHAPE = models.Scale("5.3M", 4, 256, 4, 128, "bpe", 8192, 32, 1e-3, 100, False)
-TINY = models.Scale("tiny", 2, 32, 2, 64, "word", 2000, 32, 1e-3, 20, False)
+SHAPE = scales.Scale("5.3M", 4, 256, 4, 128, "bpe", 8192, 32, 1e-3, 100, False)
+TINY = scales.Scale("tiny", 2, 32, 2, 64, "word", 2000, 32, 1e-3, 20, False)
 LINES = 5_000  # of each register of text, from which the tokenizer's pieces are learnt
 LIVELY = 2.0  # GPT-2's first weights times this: predictions are then far from uniform
 
@@ -36,7 +36,7 @@ class Material:
 
     def of(self, tasks: list[str], n: int) -> pd.DataFrame:
         """`n` pairs of each of some tasks, half train, half eval."""
-        return tables.split_pairs(self.pairs[self.pairs["task"].isin(tasks)], n)
+        return splits.split_pairs(self.pairs[self.pairs["task"].isin(tasks)], n)
 
     @property
     def tasks(self) -> list[str]:
@@ -49,7 +49,7 @@ class Material:
         return sorted(self.pairs.groupby("phenomenon")["task"].min())
 
 
-def prepare(folder: Path, quick: bool = False, scale: models.Scale | None = None) -> Material:
+def prepare(folder: Path, quick: bool = False, scale: scales.Scale | None = None) -> Material:
     """Make an untrained model in `folder`, and read the pairs."""
     scale = scale or (TINY if quick else SHAPE)
     blimp = None if quick else data_folder("blimp", "data")
@@ -64,9 +64,9 @@ def prepare(folder: Path, quick: bool = False, scale: models.Scale | None = None
         lines = [" ".join(rules.vocabulary())]
         scale = replace(scale, tokenizer="word")
     shutil.rmtree(folder, ignore_errors=True)
-    tokenizer = models.new_tokenizer(scale, lines)
+    tokenizer = scales.new_tokenizer(scale, lines)
     # As many rows as the scale has, whatever the tokenizer needs: the shape is what is measured.
-    model = models.new_model(scale, scale.vocabulary, seed=0)
+    model = scales.new_model(scale, scale.vocabulary, seed=0)
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if weight.ndim == 2 and "wpe" not in name:

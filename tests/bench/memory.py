@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from taskspace_utils import models
+from taskspace_utils import models, scales
 from taskspace_utils import pairs as tables
 
 from .material import SHAPE, TINY, Material
@@ -92,10 +92,10 @@ def _peak(m: Material, folder: Path, scale: str, tasks: int, pairs: int) -> dict
     return json.loads(done.stdout.splitlines()[-1]) | {"failed": ""}
 
 
-def scale_of(name: str) -> models.Scale:
+def scale_of(name: str) -> scales.Scale:
     """A scale of `data/scales.yml`, or one of the benchmark's own."""
     own = {s.name: s for s in (SHAPE, TINY)}
-    return own.get(name) or models.load_scale(name)
+    return own.get(name) or scales.load_scale(name)
 
 
 def high_water(key: str = "VmHWM") -> int:
@@ -131,7 +131,7 @@ def child(scale: str, tokenizer: str, file: str) -> dict:
     torch.zeros(8, 8) @ torch.zeros(8, 8)
     start = high_water()
     shape = scale_of(scale)
-    model = models.new_model(replace(shape), shape.vocabulary, seed=0)
+    model = scales.new_model(replace(shape), shape.vocabulary, seed=0)
     tokens = PreTrainedTokenizerFast.from_pretrained(tokenizer)
     lm = models.LanguageModel(model, tokens, scale, 0, "bos", shape.context, "", {})
     began = time.process_time()

@@ -16,7 +16,7 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.keys import Keys
 
 from taskspace_utils.explore import balance, microscope
-from taskspace_utils.models import load_scale, new_tokenizer
+from taskspace_utils.scales import load_scale, new_tokenizer
 from taskspace_utils.tables import TABLES
 
 from .test_pages import PAGES

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from taskspace_utils import cli, models, store
+from taskspace_utils import cli, scales, store
 from taskspace_utils.tables import Run
 
 WORDS = [f"the {n} {v} ." for n in ("cat", "cats", "dog", "dogs") for v in ("sleep", "sleeps")]
@@ -29,9 +29,9 @@ def tree(folder: Path) -> dict[str, bytes]:
 def model(tmp_path_factory) -> Path:
     """A tiny untrained model of ours."""
     folder = tmp_path_factory.mktemp("cli") / "model"
-    scale = models.load_scale("XS")
-    tokenizer = models.new_tokenizer(scale, WORDS)
-    models.new_model(scale, len(tokenizer), 0).save_pretrained(folder)
+    scale = scales.load_scale("XS")
+    tokenizer = scales.new_tokenizer(scale, WORDS)
+    scales.new_model(scale, len(tokenizer), 0).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 

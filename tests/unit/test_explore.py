@@ -11,7 +11,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 from taskspace_utils.explore import balance, difference, microscope
-from taskspace_utils.models import load_scale, new_tokenizer
+from taskspace_utils.scales import load_scale, new_tokenizer
 from taskspace_utils.store import InputError
 from taskspace_utils.tables import TABLES
 

@@ -12,7 +12,7 @@ import transformers as hf
 from safetensors.torch import load_file, save_file
 from tokenizers import processors
 
-from taskspace_utils import models, scoring
+from taskspace_utils import models, scales, scoring
 from taskspace_utils.store import InputError
 
 from . import toys
@@ -251,16 +251,16 @@ def test_names_are_names_and_never_paths(folder, tmp_path):
 
 
 def test_every_scale_can_be_read_and_is_a_gpt2():
-    scales = {name: models.load_scale(name) for name in ("XS", "S", "M", "L", "8M", "203M")}
-    assert all(scale.width % scale.heads == 0 for scale in scales.values())
+    rows = {name: scales.load_scale(name) for name in ("XS", "S", "M", "L", "8M", "203M")}
+    assert all(scale.width % scale.heads == 0 for scale in rows.values())
     with pytest.raises(InputError, match=r"no scale named 'XXL'.*XS"):
-        models.load_scale("XXL")
+        scales.load_scale("XXL")
 
 
 def test_new_models_are_the_same_for_the_same_seed_and_leave_chance_alone():
     torch.manual_seed(5)
     before = torch.random.get_rng_state()
-    one, same, other = (models.new_model(toys.WORD_SCALE, 20, s) for s in (1, 1, 2))
+    one, same, other = (scales.new_model(toys.WORD_SCALE, 20, s) for s in (1, 1, 2))
     assert torch.equal(torch.random.get_rng_state(), before)
     assert torch.equal(one.transformer.wte.weight, same.transformer.wte.weight)
     assert not torch.equal(one.transformer.wte.weight, other.transformer.wte.weight)
@@ -269,11 +269,11 @@ def test_new_models_are_the_same_for_the_same_seed_and_leave_chance_alone():
 
 def test_word_level_tokenizers_refuse_too_many_words():
     with pytest.raises(InputError, match=r"98 different words.*at most 97"):
-        models.new_tokenizer(toys.WORD_SCALE, (f"w{i}" for i in range(98)))
+        scales.new_tokenizer(toys.WORD_SCALE, (f"w{i}" for i in range(98)))
 
 
 def test_bpe_gives_the_first_word_the_token_it_has_inside_a_sentence():
-    bpe = models.new_tokenizer(toys.BPE_SCALE, ["the cat sees the cat"] * 20)
+    bpe = scales.new_tokenizer(toys.BPE_SCALE, ["the cat sees the cat"] * 20)
     first = bpe("cat", add_special_tokens=False)["input_ids"]
     inside = bpe("the cat", add_special_tokens=False)["input_ids"]
     assert inside[-len(first) :] == first

@@ -15,7 +15,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskspace_utils import models, pretraining, scoring
+from taskspace_utils import models, pretraining, scales, scoring
 from taskspace_utils.store import InputError
 from taskspace_utils.tables import read_table
 
@@ -192,7 +192,7 @@ def test_the_first_step_is_the_gradient_of_the_mean_loss_a_token(tmp_path, monke
 
 
 def test_the_rate_warms_up_and_then_stays(monkeypatch):
-    rates, model = [], models.new_model(toys.WORD_SCALE, 10, 0)
+    rates, model = [], scales.new_model(toys.WORD_SCALE, 10, 0)
     optimiser = torch.optim.SGD(model.parameters(), lr=1.0)
     monkeypatch.setattr(optimiser, "step", lambda: rates.append(optimiser.param_groups[0]["lr"]))
     for step in (0, 1, 4, 5, 1000):
@@ -228,7 +228,7 @@ def test_lines_start_with_bos():
 
 def test_blocks_start_with_bos_and_lose_no_token():
     text = lines(60)
-    tokenizer = models.new_tokenizer(toys.BPE_SCALE, text)
+    tokenizer = scales.new_tokenizer(toys.BPE_SCALE, text)
     blocks = list(pretraining.sequences(toys.BPE_SCALE, tokenizer, text, None))
     assert len(blocks) > 20
     assert {len(block) for block in blocks} == {toys.BPE_SCALE.context}

@@ -15,7 +15,18 @@ import pandas as pd
 import pytest
 import yaml
 
-from taskspace_utils import cells, ftgd, models, pretraining, profiles, runs, scoring, spaces, store
+from taskspace_utils import (
+    cells,
+    ftgd,
+    models,
+    pretraining,
+    profiles,
+    runs,
+    scales,
+    scoring,
+    spaces,
+    store,
+)
 from taskspace_utils.store import InputError
 from taskspace_utils.tables import Run
 
@@ -59,7 +70,7 @@ def tables(run: Run) -> dict[str, bytes]:
 def test_the_profiles_that_are_shipped_are_sound(name):
     profile = runs.load_profile(name)
     assert profile.name == name
-    assert all(models.load_scale(scale) for scale in profile.scales)
+    assert all(scales.load_scale(scale) for scale in profile.scales)
     assert set(profile.transfer_at) <= {0, *profile.probe_at, profile.steps}
 
 

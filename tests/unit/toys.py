@@ -9,15 +9,15 @@ import pandas as pd
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from taskspace_utils import models
+from taskspace_utils import models, scales
 
 TOLERANCE = 1e-4  # nats: what another order of adding in float32 may change
 
 WORDS = "the a cat cats dog dogs sees see sleeps sleep old near and that himself themselves . ?"
 BOS, PAD, UNKNOWN, FIRST = 0, 1, 2, 3  # ids of new_tokenizer: special tokens, then words sorted
 
-WORD_SCALE = models.Scale("toy", 1, 8, 1, 16, "word", 100, 4, 1e-2, 5, False)
-BPE_SCALE = models.Scale("toy-bpe", 1, 8, 1, 16, "bpe", 300, 4, 1e-2, 5, False)
+WORD_SCALE = scales.Scale("toy", 1, 8, 1, 16, "word", 100, 4, 1e-2, 5, False)
+BPE_SCALE = scales.Scale("toy-bpe", 1, 8, 1, 16, "bpe", 300, 4, 1e-2, 5, False)
 
 
 class Table(torch.nn.Module):
@@ -43,7 +43,7 @@ class Unigram(Table):
 
 
 def tokenizer(words: str = WORDS):
-    return models.new_tokenizer(WORD_SCALE, [words])
+    return scales.new_tokenizer(WORD_SCALE, [words])
 
 
 def bind(model: torch.nn.Module, words: str = WORDS, context: int | None = None, **changes):
