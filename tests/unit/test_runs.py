@@ -18,7 +18,6 @@ import yaml
 from taskspace_utils import (
     cells,
     ftgd,
-    models,
     pretraining,
     profiles,
     runs,
@@ -585,7 +584,7 @@ def made_up(tmp_path, monkeypatch) -> Path:
     monkeypatch.setenv("TASKSPACES_DATA", str(folder))
     monkeypatch.setenv("TASKSPACES_STORE", str(tmp_path / "store"))
     scale = replace(toys.BPE_SCALE, context=32)
-    monkeypatch.setattr(models, "load_scale", lambda name: scale)
+    monkeypatch.setattr(scales, "load_scale", lambda name: scale)
     return folder
 
 
