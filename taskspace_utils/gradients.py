@@ -21,7 +21,6 @@ from taskspace_utils.ftgd import (
     candidates,
     embedding_names,
     loss_gradient,
-    norm,
     parameters,
     probable_least,
 )
@@ -141,8 +140,8 @@ class _Top:
             inside[row] &= (sizes[row] > self.threshold[row]) | (places <= self.last[row])
         return inside.float()
 
-    def set(self, row: int, values: torch.Tensor, places: torch.Tensor, count: int) -> None:
-        """Find a row's top among candidates: values |g|, ascending places."""
+    def set(self, row: int, values: torch.Tensor, places: torch.Tensor, count: int) -> torch.Tensor:
+        """Find a row's top among candidates (|g|, ascending places); return where it may be."""
         threshold = torch.topk(values, count, sorted=False).values.min()
         equal = places[values == threshold]
         belong = count - int((values > threshold).sum())
@@ -150,6 +149,7 @@ class _Top:
             self.threshold[row], self.last[row] = threshold, equal[belong - 1]
             if belong < len(equal):
                 self.tied.add(row)
+        return places[values >= threshold]
 
 
 class _Gradients:
@@ -165,6 +165,7 @@ class _Gradients:
         self.count = max(1, round(k * self.edges[-1]))
         self.count_blocks = round(k * sum(itertools.compress(self.sizes, self.in_blocks)))
         self.count_blocks = max(1, self.count_blocks) if any(self.in_blocks) else 0
+        self.topmost = np.zeros(self.edges[-1] // 8 + 1, np.uint8)  # a bit: in some row's top
         none = torch.full((rows,), torch.inf, device=device), torch.full((rows,), -1, device=device)
         self.top = _Top(*none, set())
         self.top_blocks = _Top(none[0].clone(), none[1].clone(), set())
@@ -192,10 +193,21 @@ class _Gradients:
             self.file.write(part.to(self.kind).cpu().view(torch.uint8).numpy())
         places = self._candidates(gradient)
         values = gradient[places].to(self.kind).float().abs()  # as they will be read again
-        self.top.set(row, values, places, self.count)
+        self._mark(self.top.set(row, values, places, self.count))
         if self.count_blocks:
             inner = self._inner(places)
-            self.top_blocks.set(row, values[inner], places[inner], self.count_blocks)
+            inner = values[inner], places[inner]
+            self._mark(self.top_blocks.set(row, *inner, self.count_blocks))
+
+    def _mark(self, places: torch.Tensor) -> None:
+        at = places.cpu().numpy()
+        np.bitwise_or.at(self.topmost, at >> 3, (128 >> (at & 7)).astype(np.uint8))
+
+    def marked(self, start: int, count: int) -> torch.Tensor:
+        """Which of these places are in some row's top, counted from `start`."""
+        first = start // 8
+        bits = np.unpackbits(self.topmost[first : (start + count) // 8 + 1])[start - 8 * first :]
+        return torch.from_numpy(np.flatnonzero(bits[:count])).to(self.device)
 
     def _candidates(self, gradient: torch.Tensor) -> torch.Tensor:
         """Ascending places that hold the top k of all, and that of the blocks."""
@@ -265,22 +277,27 @@ def _facts_of(
 
 def _distribution(gradient: torch.Tensor, blocks: list[torch.Tensor]) -> dict:
     """Participation, shares of the energy in the largest |g|, and the embeddings' share."""
-    energy = norm(gradient) ** 2
+    energy = _energy(gradient)
     if not energy > 0:
         names = ("participation", "top_001", "top_01", "top_10", "embedding_share")
         return dict.fromkeys(names, np.nan)
     counts = [max(1, round(part * len(gradient))) for part in (0.001, 0.01, 0.1)]
-    largest = gradient[candidates(gradient, counts[-1])].double().square().cpu().numpy()
+    largest = gradient[candidates(gradient, counts[-1])].abs().cpu().numpy()
     largest.partition([len(largest) - count for count in counts])
-    fourth = sum(norm(part.square()) ** 2 for part in gradient.split(2**20))
-    top_001, top_01, top_10 = (float(largest[-count:].sum()) / energy for count in counts)
+    squares = np.square(largest, dtype=float)
+    top_001, top_01, top_10 = (float(squares[-count:].sum()) / energy for count in counts)
+    fourth = sum(_energy(part.square()) for part in gradient.split(PIECE))
     return {
         "participation": energy**2 / (len(gradient) * fourth),
         "top_001": top_001,
         "top_01": top_01,
         "top_10": top_10,
-        "embedding_share": 1 - sum(norm(part) ** 2 for part in blocks) / energy,
+        "embedding_share": 1 - sum(map(_energy, blocks)) / energy,
     }
+
+
+def _energy(vector: torch.Tensor) -> float:
+    return sum(float(torch.linalg.vector_norm(part)) ** 2 for part in vector.split(2**18))
 
 
 # -------------------------------------------------------------------- sums over all of their places
@@ -309,7 +326,6 @@ def _sums(gradients: _Gradients, n: int) -> _Sums:
     found = _Sums(np.zeros(2 * n), np.zeros(2 * n), *(square.copy() for _ in range(7)))
     other_way = square.copy()
     counts = np.zeros((len(gradients.sizes), 2 * n))
-    least = torch.minimum(gradients.top.threshold, gradients.top_blocks.threshold)[:, None]
     for number, start, rows in gradients.pieces():
         inner = gradients.in_blocks[number]
         dots = _product(rows[:n], rows[n:])
@@ -317,7 +333,7 @@ def _sums(gradients: _Gradients, n: int) -> _Sums:
         found.dots += dots
         found.squares += squares
         # The tops are asked about at the few places only that are in some task's.
-        places = (rows.abs() >= least).any(0).nonzero().flatten()
+        places = gradients.marked(start, rows.shape[1])
         rows = rows[:, places]
         places, sizes, squared = places + start, rows.abs(), rows.square()
         top = gradients.top.of(sizes, places)
