@@ -40,7 +40,6 @@ OFFLINE = {
 }
 
 
-@store.locked("book")
 def build(
     profile: str = "laptop",
     out: str | Path | None = None,
@@ -68,15 +67,22 @@ def build(
 
     root = (root or store.project_root()).resolve()
     out = Path(out).resolve() if out else root / "_build"
-    html = out / "html"
     loaded = runs.load_profile(profile)
     own = {find_chapter(name, root): given for name, given in loaded.chapters.items()}
     values = {
         path: check_parameters(path, {"profile": profile, **own.get(path, {})})
         for path in chapters(root)
     }
+    with store.locked("book"):
+        return _built(loaded, values, root, out, workers, scheduler)
+
+
+def _built(profile, values, root: Path, out: Path, workers, scheduler) -> Path:
+    from taskspace_utils import runs
+
+    html = out / "html"
     try:
-        run = runs.sweep(loaded, None, workers, scheduler)
+        run = runs.sweep(profile, None, workers, scheduler)
     except BaseException:
         shutil.rmtree(html, ignore_errors=True)
         raise
@@ -94,9 +100,9 @@ def build(
         store.say(f"nothing has changed since {index} was built")
         return index
     shutil.rmtree(html, ignore_errors=True)
-    executed = _execute_all(values, lambda: state()[0], profile, root, out, workers)
+    executed = _execute_all(values, lambda: state()[0], profile.name, root, out, workers)
     store.say("drawing the pages")
-    texts = {new.name: _page(new, values[path], profile) for path, new in executed.items()}
+    texts = {new.name: _page(new, values[path], profile.name) for path, new in executed.items()}
     drawn = _draw(texts, root, out, offline)
     # what was edited in the meantime has no key: the next build looks at it again
     store.write_atomic(drawn / ".key", key if state()[1] == key else "edited while it was built")

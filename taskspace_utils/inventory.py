@@ -38,7 +38,7 @@ SHAPES = {  # of what is ours, by its path in the store
 }
 PLACES = ("*", "models/*", "models/*/.*", "cells/*/*", "inputs/*", "runs/*", "chapters/*/*")
 PLACES += ("chapters/*/*/.*", "fetched/*", "vendor/*")
-FOLDERS = {"models", "cells", "inputs", "runs", "chapters", "fetched", "vendor", "locks"}
+FOLDERS = {"models", "cells", "inputs", "runs", "chapters", "fetched", "vendor", "locks", "scratch"}
 
 
 @dataclass(frozen=True)
