@@ -85,7 +85,7 @@ class Measured:
     def losses(self) -> pd.Series:
         """Loss on held-out text, nats a token, by seed, scale and step."""
         table = self._read("training").query("text == 'held-out'")
-        return table.set_index(["seed", "scale", "step"])["loss"]
+        return table.set_index(["seed", "scale", "step"])["loss"].sort_index()
 
     @cached_property
     def gradient(self) -> pd.DataFrame:
@@ -136,7 +136,8 @@ class Measured:
         """Cells (columns a, b) of pairs reliable at all points (scale, step); values a point."""
         table = self.gradient
         table = table[(table["seed"] == seed) & (table["reliability"] >= reliability)]
-        models = dict(iter(table.set_index(["a", "b"]).groupby(["scale", "step"])[values]))
+        table = table.set_index(["a", "b"]).sort_index()
+        models = dict(iter(table.groupby(["scale", "step"])[values]))
         if not set(points) <= set(models):
             return pd.DataFrame(columns=["a", "b"]), []
         found = [models[point].dropna() for point in points]
