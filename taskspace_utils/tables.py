@@ -88,6 +88,8 @@ TABLES: dict[str, tuple[list[str], list[str]]] = {
 # Read back as text even when every cell is empty or looks like a number: 1 and 01 are two pairs.
 TEXT_COLUMNS = {"model", "scale", "flag", "phenomenon", "family", "sham_of", "task", "pair_id"}
 TEXT_COLUMNS |= {"source", "target", "a", "b", "tuning", "text", "rung"}
+# The runs that this process has read, by folder: a figure's provenance names them.
+READ: dict[Path, dict] = {}
 
 
 def table_text(table: pd.DataFrame, keys: list[str]) -> str:
@@ -181,6 +183,9 @@ class Run:
             raise InputError(
                 f"{path}: broken ({error}). Delete the folder, and make the run again."
             ) from error
+        kept = ("key", "profile", "model", "method")
+        about = {name: self.manifest[name] for name in kept if name in self.manifest}
+        READ[self.folder.resolve()] = {"folder": self.folder.name, **about}
 
     def _path(self, name: str) -> Path | None:
         for ending in (".csv", ".csv.xz"):

@@ -2,10 +2,19 @@
 
 `load` takes a run folder (`tables.Run`) and returns the table that is drawn; `plot` draws from that
 table alone, so a figure can be redrawn without the run. Here is what all figures share: one look,
-one colour a phenomenon, one scale of colours for what goes from −1 to 1.
+one colour a phenomenon, one scale of colours for what goes from −1 to 1, a badge where runs could
+be taken for one another, and how a figure leaves its table and provenance behind (`drawn`).
 """
 
 from __future__ import annotations
+
+import functools
+import inspect
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -13,6 +22,8 @@ import pandas as pd
 from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from taskspace_utils import store, tables
 
 # Okabe and Ito's colours, told apart by colour-blind readers; yellow is too pale on white.
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
@@ -58,3 +69,57 @@ def look(phenomena: pd.Series) -> dict[str, tuple[str, str]]:
 def readable(name: str) -> str:
     """A task's or phenomenon's name as words."""
     return str(name).replace("_", " ")
+
+
+def badge(table: pd.DataFrame) -> str:
+    """Which profile, which run and how many seeds a table is of, for the corner of a figure.
+
+    Args:
+        table: with the column profile; and run ("live", "reference") and seed, or n_seeds.
+    """
+    known = [name for name in ("run", "profile") if name in table]
+    parts = []
+    for names, some in table.groupby(known, sort=False):
+        seeds = int(some["n_seeds"].max()) if "n_seeds" in some else some["seed"].nunique()
+        what = " run, profile ".join(names) if len(known) > 1 else f"profile {names[0]}"
+        parts.append(f"{what}, {seeds} seed{'' if seeds == 1 else 's'}")
+    return " · ".join(parts)
+
+
+def drawn(plot: Callable[..., Figure]) -> Callable[..., Figure]:
+    """Make a module's `plot` leave its table behind, and put a badge on it if it has a profile.
+
+    Where `TASKSPACES_FIGURES` names a folder, as it does while a chapter is executed, each figure
+    leaves two files there: NUMBER.csv, its table, and NUMBER.json: the module and its code's
+    version, options, the runs that were read before, the method's version, the execution count of
+    the cell, and the kinds of the columns. `redraw` draws it again from these alone.
+    """
+
+    @functools.wraps(plot)
+    def noting(table: pd.DataFrame, *places, **options) -> Figure:
+        figure = plot(table, *places, **options)
+        if "profile" in table and len(table):
+            figure.suptitle(badge(table), x=0.01, ha="left", fontsize=7, color="#666666")
+        if folder := os.environ.get("TASKSPACES_FIGURES"):
+            given = inspect.signature(plot).bind(table, *places, **options).arguments
+            _leave(Path(folder), plot.__module__.rpartition(".")[2], table, dict(given))
+        return figure
+
+    return noting
+
+
+def _leave(folder: Path, module: str, table: pd.DataFrame, given: dict) -> None:
+    number = len(list(folder.glob("*.json")))
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    about = {
+        "figure": module,
+        "code": store.code_version(f"figures/{module}", "figures/__init__"),
+        "method": store.method_version(),
+        "options": {name: value for name, value in given.items() if name != "table"},
+        "runs": list(tables.READ.values()),
+        # of the cell that runs; IPython's own count is sometimes the next one's already
+        "cell": len(shell.user_ns["In"]) - 1 if shell else None,
+        "columns": {name: str(kind) for name, kind in table.dtypes.items()},
+    }
+    tables.write_table(folder / f"{number:03}.csv", table, [])
+    store.write_atomic(folder / f"{number:03}.json", json.dumps(about, indent=1) + "\n")

@@ -31,6 +31,7 @@ def load(spaces: dict[str, pd.DataFrame], tasks: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts)[["panel", "source", "target", "value", "phenomenon"]]
 
 
+@figures.drawn
 def plot(table: pd.DataFrame, side: float = 2.5) -> Figure:
     """One panel a space, `side` inches wide, colours from −1 to 1, lines between phenomena."""
     panels = list(dict.fromkeys(table["panel"]))

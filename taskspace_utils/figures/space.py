@@ -60,6 +60,7 @@ LABELS = {
 }
 
 
+@figures.drawn
 def plot(table: pd.DataFrame, limit: float | None = None) -> Figure:
     """Heat map with sources as rows; colours go from −limit to limit."""
     names = list(dict.fromkeys(table["source"]))

@@ -36,6 +36,7 @@ ORDER = [
     "figures",
     "explore",
     "exercises",
+    "redraw",
     "chapters",
     "book",
     "inventory",
