@@ -22,8 +22,11 @@ import pandas as pd
 from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from taskspace_utils import store, tables
+from taskspace_utils.templates import read_yaml
 
 # Okabe and Ito's colours, told apart by colour-blind readers; yellow is too pale on white.
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
@@ -69,6 +72,66 @@ def look(phenomena: pd.Series) -> dict[str, tuple[str, str]]:
 def readable(name: str) -> str:
     """A task's or phenomenon's name as words."""
     return str(name).replace("_", " ")
+
+
+def beside(
+    load: Callable[[tables.Run], pd.DataFrame], live: tables.Run, reference: tables.Run | None
+) -> pd.DataFrame:
+    """A table of a live run, and under it that of the reference's other seeds.
+
+    Args:
+        load: the table of one run, with the column seed.
+        reference: None for the live run alone.
+
+    Returns:
+        the columns of `load`, and run ("live" or "reference") and profile before them.
+    """
+    parts = {"live": (live, load(live))}
+    if reference is not None:
+        other = load(reference)
+        parts["reference"] = reference, other[~other["seed"].isin(parts["live"][1]["seed"])]
+    found = []
+    for name, (run, table) in parts.items():
+        about = pd.DataFrame({"run": name, "profile": run.manifest["profile"]}, table.index)
+        found.append(pd.concat([about, table], axis=1))
+    return pd.concat([part for part in found if len(part)] or found, ignore_index=True)
+
+
+def over(ax: Axes, table: pd.DataFrame, x: str, y: str, colour: str, **look) -> None:
+    """Draw the reference's mean and range over seeds as a band, and live seeds as marked lines.
+
+    Args:
+        table: columns run, seed, and those named.
+        look: of the live line and its marks.
+    """
+    look = {"marker": "o", "markersize": 5, "linewidth": 1.5, "mec": "black"} | look
+    seeds = table[table["run"] == "reference"].groupby(x)[y].agg(["min", "mean", "max"])
+    if len(seeds):
+        ax.fill_between(seeds.index, seeds["min"], seeds["max"], color=colour, alpha=0.2, lw=0)
+        ax.plot(seeds.index, seeds["mean"], color=colour, linewidth=0.8)
+    for _, line in table[table["run"] == "live"].groupby("seed"):
+        line = line.sort_values(x)
+        ax.plot(line[x], line[y], color=colour, **look)
+
+
+def legend(fig: Figure, colours: dict[str, str], table: pd.DataFrame) -> None:
+    """What colours mean, and which is the live run, on the right of a figure."""
+    handles = [Line2D([], [], color=colour, linewidth=3) for colour in colours.values()]
+    names = [readable(name) for name in colours]
+    runs = {"live": "your run, a line\na seed", "reference": "reference: mean\nand range of seeds"}
+    grey = {"color": "#777777"}
+    marks = {"live": Line2D([], [], marker="o", mec="black", **grey),
+             "reference": Patch(alpha=0.4, **grey)}  # fmt: skip
+    there = [name for name in runs if name in set(table["run"])]
+    handles += [marks[name] for name in there]
+    names += [runs[name] for name in there]
+    fig.legend(handles, names, loc="outside right upper", fontsize=8, frameon=False)
+
+
+def blocks(scale: str) -> int:
+    """Parameters of a scale without embeddings: 12 · layers · width²."""
+    row = read_yaml(store.data_path("scales.yml"), dict)[scale]
+    return 12 * row["layers"] * row["width"] ** 2
 
 
 def badge(table: pd.DataFrame) -> str:

@@ -1,0 +1,86 @@
+"""Likeness within and between phenomena against the size of the model, fairly compared."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from taskspace_utils import figures
+from taskspace_utils.figures.step_similarity import LOOKS, NAMES, measured
+from taskspace_utils.runs import OTHER_TEXT
+from taskspace_utils.tables import Run
+
+
+def load(
+    run: Run, reference: Run | None = None, value: str = "cosine_corrected", least: float = 0.5
+) -> pd.DataFrame:
+    """The measures of `step_similarity` at equal held-out loss, at equal step, and at the end.
+
+    Over the pairs of tasks that are reliable in all models of a seed. The equal loss of a seed is
+    the lowest that all its scales reach; measures are interpolated, linearly in the loss, between
+    the two checkpoints that first enclose it. The equal step is the last that both runs have.
+
+    Returns:
+        columns run, profile, scale, parameters (without embeddings), seed, at, loss (nats a token),
+        measure, group, value, n.
+    """
+    end = min(one.table("tasks")["step"].max() for one in (run, reference) if one is not None)
+    return figures.beside(lambda one: _compared(one, value, least, end), run, reference)
+
+
+def _compared(run: Run, value: str, least: float, step: int) -> pd.DataFrame:
+    keys = ["scale", "seed", "step"]
+    training = run.table("training")
+    loss = training[training["text"] != OTHER_TEXT].groupby(keys)["loss"].mean()
+    table = measured(run, value, least, across=True).join(loss, on=keys).sort_values("step")
+    lines = table.groupby(["seed", "scale"])["loss"]
+    reached = lines.min().groupby("seed").max()
+    found = []
+    for (scale, seed, *of), line in table.groupby(["scale", "seed", "measure", "group"]):
+        number, n = _at(line["loss"].to_numpy(), line["value"].to_numpy(), reached[seed]), line["n"]
+        ends = [line[line["step"] == step], line.iloc[-1:]]
+        points = [(part["value"].mean(), part["loss"].mean()) for part in ends]
+        for at, (v, x) in zip(
+            ["equal loss", f"step {step}", "last step"], [(number, reached[seed]), *points],
+            strict=True,
+        ):  # fmt: skip
+            found.append((scale, figures.blocks(scale), seed, at, x, *of, v, n.iloc[0]))
+    columns = ["scale", "parameters", "seed", "at", "loss", "measure", "group", "value", "n"]
+    return pd.DataFrame(found, columns=columns).dropna()
+
+
+def _at(loss: np.ndarray, value: np.ndarray, wanted: float) -> float:
+    """A value where the loss first falls to what is wanted; NaN where it starts below, or later."""
+    for i in range(len(loss)):
+        if loss[i] == wanted:
+            return value[i]
+        if i + 1 < len(loss) and loss[i] > wanted >= loss[i + 1]:
+            share = (loss[i] - wanted) / (loss[i] - loss[i + 1])
+            return value[i] + share * (value[i + 1] - value[i])
+    return np.nan
+
+
+@figures.drawn
+def plot(table: pd.DataFrame) -> Figure:
+    """A column a way to compare, a row a measure; bands are the reference's range over seeds."""
+    measures = [name for name in NAMES if name in set(table["measure"])] or list(NAMES)[:1]
+    ways = sorted(table["at"].unique(), key=lambda way: (way == "last step", way)) or [""]
+    sizes = table.drop_duplicates("scale").set_index("scale")["parameters"].sort_values()
+    fig, axes = figures.new(2.3 * len(ways) + 1.4, 1.9 * len(measures) + 0.8, len(ways),
+                            len(measures), squeeze=False, sharex=True,
+                            sharey="row")  # fmt: skip
+    for row, measure in zip(axes, measures, strict=True):
+        for ax, way in zip(row, ways, strict=True):
+            some = table[(table["measure"] == measure) & (table["at"] == way)]
+            for group, colour in LOOKS.items():
+                figures.over(ax, some[some["group"] == group], "parameters", "value", colour)
+        row[0].set_ylabel(NAMES[measure])
+        row[0].set_yscale("log" if measure == "participation" else "linear")
+    for ax, way in zip(axes[0], ways, strict=True):
+        ax.set(title=way, xscale="log")
+        ax.set_xticks(sizes, sizes.index)
+        ax.minorticks_off()
+    fig.supxlabel("scale, by parameters without embeddings", fontsize=10)
+    figures.legend(fig, LOOKS, table)
+    return fig
