@@ -114,18 +114,30 @@ def over(ax: Axes, table: pd.DataFrame, x: str, y: str, colour: str, **look) -> 
         ax.plot(line[x], line[y], color=colour, **look)
 
 
-def legend(fig: Figure, colours: dict[str, str], table: pd.DataFrame) -> None:
-    """What colours mean, and which is the live run, on the right of a figure."""
-    handles = [Line2D([], [], color=colour, linewidth=3) for colour in colours.values()]
-    names = [readable(name) for name in colours]
-    runs = {"live": "your run, a line\na seed", "reference": "reference: mean\nand range of seeds"}
+def points(ax: Axes, table: pd.DataFrame, x: pd.Series, y: pd.Series, colour: str) -> None:
+    """Draw a point for each of the reference's seeds, and rings for the live run's."""
+    live = table["run"] == "live"
+    ax.plot(x[~live], y[~live], "o", color=colour, markersize=4, alpha=0.6, mew=0)
+    ax.plot(x[live], y[live], "o", color=colour, markersize=8, mfc="none", mew=1.8)
+
+
+def legend(fig: Figure, colours: dict[str, str], table: pd.DataFrame, kind: str = "band") -> None:
+    """What colours mean, and which is the live run, on the right of a figure.
+
+    Args:
+        kind: how the reference is drawn, "band" (see `over`) or "points".
+    """
     grey = {"color": "#777777"}
-    marks = {"live": Line2D([], [], marker="o", mec="black", **grey),
-             "reference": Patch(alpha=0.4, **grey)}  # fmt: skip
-    there = [name for name in runs if name in set(table["run"])]
-    handles += [marks[name] for name in there]
-    names += [runs[name] for name in there]
-    fig.legend(handles, names, loc="outside right upper", fontsize=8, frameon=False)
+    if kind == "band":
+        live = Line2D([], [], marker="o", mec="black", **grey), "your run,\na line a seed"
+        other = Patch(alpha=0.4, **grey), "reference: mean\nand range of seeds"
+    else:
+        live = Line2D([], [], marker="o", mfc="none", mew=1.8, linestyle="", **grey), "your run"
+        other = Line2D([], [], marker=".", linestyle="", **grey), "reference,\na point a seed"
+    handles = [(Line2D([], [], color=c, linewidth=3), readable(n)) for n, c in colours.items()]
+    runs = set(table["run"])
+    handles += [some for name, some in (("live", live), ("reference", other)) if name in runs]
+    fig.legend(*zip(*handles, strict=True), loc="outside right upper", fontsize=8, frameon=False)
 
 
 def blocks(scale: str) -> int:
@@ -160,7 +172,7 @@ def drawn(plot: Callable[..., Figure]) -> Callable[..., Figure]:
 
     @functools.wraps(plot)
     def noting(table: pd.DataFrame, *places, **options) -> Figure:
-        figure = plot(table, *places, **options)
+        figure = plot(table, *places, **options) if len(table) else _empty()
         if "profile" in table and len(table):
             figure.suptitle(badge(table), x=0.01, ha="left", fontsize=7, color="#666666")
         if folder := os.environ.get("TASKSPACES_FIGURES"):
@@ -169,6 +181,14 @@ def drawn(plot: Callable[..., Figure]) -> Callable[..., Figure]:
         return figure
 
     return noting
+
+
+def _empty() -> Figure:
+    """What stands where a run has nothing to draw, such as no task with a reliable gradient."""
+    fig, ax = new(4.5, 1.0)
+    ax.text(0.5, 0.5, "this run has nothing to draw here", ha="center", color="#666666")
+    ax.set_axis_off()
+    return fig
 
 
 def _leave(folder: Path, module: str, table: pd.DataFrame, given: dict) -> None:

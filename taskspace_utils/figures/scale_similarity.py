@@ -64,8 +64,8 @@ def _at(loss: np.ndarray, value: np.ndarray, wanted: float) -> float:
 @figures.drawn
 def plot(table: pd.DataFrame) -> Figure:
     """A column a way to compare, a row a measure; bands are the reference's range over seeds."""
-    measures = [name for name in NAMES if name in set(table["measure"])] or list(NAMES)[:1]
-    ways = sorted(table["at"].unique(), key=lambda way: (way == "last step", way)) or [""]
+    measures = [name for name in NAMES if name in set(table["measure"])]
+    ways = sorted(table["at"].unique(), key=lambda way: (way == "last step", way))
     sizes = table.drop_duplicates("scale").set_index("scale")["parameters"].sort_values()
     fig, axes = figures.new(2.3 * len(ways) + 1.4, 1.9 * len(measures) + 0.8, len(ways),
                             len(measures), squeeze=False, sharex=True,

@@ -38,18 +38,22 @@ def load(
     return figures.beside(lambda one: measured(one, value, least), run, reference)
 
 
+def reliable(run: Run, least: float) -> pd.DataFrame:
+    """Rows of `tasks.csv` of real tasks, from the first checkpoint shown on."""
+    facts = run.table("tasks").query("phenomenon != 'preference_sham' and step > 0")
+    keys = [facts["step"], facts["scale"], facts["seed"]]
+    share = (facts["reliability"] >= least).groupby(keys).mean()
+    enough = share.groupby("step").min() >= 0.5
+    return facts[facts["step"] >= (enough.idxmax() if enough.any() else np.inf)]
+
+
 def measured(run: Run, value: str, least: float, across: bool = False) -> pd.DataFrame:
     """As `load`, of one run.
 
     Args:
         across: only tasks that are reliable in all scales of a seed, so that these are comparable.
     """
-    facts, cells = run.table("tasks"), run.table("gradient").query("a < b")
-    facts = facts[(facts["phenomenon"] != "preference_sham") & (facts["step"] > 0)]
-    keys = [facts["step"], facts["scale"], facts["seed"]]
-    share = (facts["reliability"] >= least).groupby(keys).mean()
-    enough = share.groupby("step").min() >= 0.5
-    facts = facts[facts["step"] >= (enough.idxmax() if enough.any() else np.inf)]
+    facts, cells = reliable(run, least), run.table("gradient").query("a < b")
     of_model = dict(list(cells.groupby(["scale", "seed", "step"])))
     rows = []
     for _, some in facts.groupby(["seed"] if across else ["scale", "seed"], sort=False):
@@ -73,8 +77,8 @@ def measured(run: Run, value: str, least: float, across: bool = False) -> pd.Dat
 @figures.drawn
 def plot(table: pd.DataFrame) -> Figure:
     """A column a scale, a row a measure; bands are the reference's range over seeds."""
-    measures = [name for name in NAMES if name in set(table["measure"])] or list(NAMES)[:1]
-    scales = sorted(table["scale"].unique(), key=figures.blocks) or [""]
+    measures = [name for name in NAMES if name in set(table["measure"])]
+    scales = sorted(table["scale"].unique(), key=figures.blocks)
     fig, axes = figures.new(2.3 * len(scales) + 1.4, 1.9 * len(measures) + 0.8, len(scales),
                             len(measures), squeeze=False, sharex=True, sharey="row")  # fmt: skip
     for row, measure in zip(axes, measures, strict=True):
