@@ -78,5 +78,5 @@ def plot(table: pd.DataFrame) -> Figure:
         ax.set(xlim=(-1.05, 1.05), ylim=(-1.05, 1.05), xlabel="lexical difference (cosine of bags)")
     axes[0].set_ylabel("cosine of gradients")
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2,
-               fontsize=8)  # fmt: skip
+               fontsize=8, frameon=False)  # fmt: skip
     return fig
