@@ -141,9 +141,9 @@ def legend(fig: Figure, colours: dict[str, str], table: pd.DataFrame, kind: str 
 
 
 def blocks(scale: str) -> int:
-    """Parameters of a scale without embeddings: 12 · layers · width²."""
-    row = read_yaml(store.data_path("scales.yml"), dict)[scale]
-    return 12 * row["layers"] * row["width"] ** 2
+    """Parameters of a scale without embeddings, 12 · layers · width²; 0 for a model of others."""
+    row = read_yaml(store.data_path("scales.yml"), dict).get(scale)
+    return 12 * row["layers"] * row["width"] ** 2 if row else 0
 
 
 def badge(table: pd.DataFrame) -> str:

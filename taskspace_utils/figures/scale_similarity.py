@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from taskspace_utils import figures
 from taskspace_utils.figures.step_similarity import LOOKS, NAMES, measured
 from taskspace_utils.runs import OTHER_TEXT
+from taskspace_utils.spaces import transfer
 from taskspace_utils.tables import Run
 
 
@@ -16,6 +17,9 @@ def load(
     run: Run, reference: Run | None = None, value: str = "cosine_corrected", least: float = 0.5
 ) -> pd.DataFrame:
     """The measures of `step_similarity` at equal held-out loss, at equal step, and at the end.
+
+    Relative transfer joins them at the last step at which it was measured, over the sources whose
+    own margin rose in all scales of a seed.
 
     Over the pairs of tasks that are reliable in all models of a seed. The equal loss of a seed is
     the lowest that all its scales reach; measures are interpolated, linearly in the loss, between
@@ -46,8 +50,35 @@ def _compared(run: Run, value: str, least: float, step: int) -> pd.DataFrame:
             strict=True,
         ):  # fmt: skip
             found.append((scale, figures.blocks(scale), seed, at, x, *of, v, n.iloc[0]))
+    found += _transferred(run, loss)
     columns = ["scale", "parameters", "seed", "at", "loss", "measure", "group", "value", "n"]
     return pd.DataFrame(found, columns=columns).dropna()
+
+
+def _transferred(run: Run, loss: pd.Series) -> list[tuple]:
+    facts = run.table("tasks").query("phenomenon != 'preference_sham'").drop_duplicates("task")
+    phenomenon, moved, rows = facts.set_index("task")["phenomenon"], run.table("transfer"), []
+    moved = moved[moved["source"].isin(facts["task"]) & moved["target"].isin(facts["task"])]
+    moved = moved[moved["tuning"] == moved["tuning"].min()]
+    for (seed, step), of_seed in moved[moved["step"] == moved["step"].max()].groupby(
+        ["seed", "step"]
+    ):
+        spaces = {s: transfer(some, relative=True) for s, some in of_seed.groupby("scale")}
+        rose = sum(space.isna().all(axis=1) for space in spaces.values()) == 0
+        for scale, space in spaces.items():
+            cells = space[rose].rename_axis(index="a", columns="b").stack().rename("value")
+            cells = cells.reset_index().query("a != b")
+            same = cells["a"].map(phenomenon) == cells["b"].map(phenomenon)
+            for group, part in (("within", cells[same]), ("between", cells[~same])):
+                about = (
+                    scale,
+                    figures.blocks(scale),
+                    seed,
+                    f"step {step}",
+                    loss[scale, seed, step],
+                )
+                rows.append((*about, "transfer", group, part["value"].mean(), len(part)))
+    return rows
 
 
 def _at(loss: np.ndarray, value: np.ndarray, wanted: float) -> float:
@@ -75,12 +106,17 @@ def plot(table: pd.DataFrame) -> Figure:
             some = table[(table["measure"] == measure) & (table["at"] == way)]
             for group, colour in LOOKS.items():
                 figures.over(ax, some[some["group"] == group], "parameters", "value", colour)
-        row[0].set_ylabel(NAMES[measure])
         row[0].set_yscale("log" if measure == "participation" else "linear")
-    for ax, way in zip(axes[0], ways, strict=True):
-        ax.set(title=way, xscale="log")
-        ax.set_xticks(sizes, sizes.index)
-        ax.minorticks_off()
+        for ax in row:
+            ax.set_visible(bool(ax.lines))
+        first = next(ax for ax in row if ax.get_visible())
+        first.set_ylabel(NAMES[measure])
+        first.tick_params(labelleft=True)
+    for column, way in zip(axes.T, ways, strict=True):
+        column[0].set(title=way, xscale="log")
+        column[0].set_xticks(sizes, sizes.index)
+        column[0].minorticks_off()
+        [ax for ax in column if ax.get_visible()][-1].tick_params(labelbottom=True)
     fig.supxlabel("scale, by parameters without embeddings", fontsize=10)
     figures.legend(fig, LOOKS, table)
     return fig

@@ -30,7 +30,8 @@ def load(run: Run, value: str = "cosine_corrected", step: int | None = None) -> 
     tables = {value: gradient[gradient["step"] == step], "transfer": moved}
     parts = []
     for name, table in tables.items():
-        for scale, of_scale in table.groupby("scale"):
+        for scale in sorted(table["scale"].unique(), key=figures.blocks):
+            of_scale = table[table["scale"] == scale]
             seeds = [
                 spaces.transfer(some, relative=True) if name == "transfer"
                 else spaces.square(some, name)

@@ -14,6 +14,7 @@ NAMES = {
     "cosine": "cosine",
     "overlap_lift": "overlap ÷ chance",
     "participation": "participation",
+    "transfer": "relative transfer",
 }
 LOOKS = {"within": "#D55E00", "between": "#0072B2", "each task": "#009E73"}
 
