@@ -31,7 +31,8 @@ from taskspace_utils.templates import read_yaml
 # Okabe and Ito's colours, told apart by colour-blind readers; yellow is too pale on white.
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
 MARKERS = "osD^vP"
-DIVERGING = "RdBu_r"  # red: positive, blue: negative, always from −1 to 1 or −v to v
+# red: positive, blue: negative, always from −1 to 1 or −v to v; grey: no value
+DIVERGING = mpl.colormaps["RdBu_r"].with_extremes(bad="#dddddd")
 
 STYLE = {
     "figure.facecolor": "white",  # a light card also on a dark page

@@ -45,7 +45,6 @@ def plot(table: pd.DataFrame, side: float = 2.5) -> Figure:
             index="source", columns="target", values="value"
         )
         image = ax.imshow(cells.loc[names, names], cmap=figures.DIVERGING, vmin=-1, vmax=1)
-        image.cmap.set_bad("#dddddd")
         for edge in starts[1:]:
             ax.axhline(edge - 0.5, color="black", linewidth=0.4)
             ax.axvline(edge - 0.5, color="black", linewidth=0.4)

@@ -63,7 +63,6 @@ def plot(table: pd.DataFrame, side: float = 2.4) -> Figure:
             cells = table[(table["scale"] == scale) & (table["space"] == kind)]
             cells = cells.pivot(index="source", columns="target", values="value").loc[names, names]
             image = ax.imshow(cells, cmap=figures.DIVERGING, vmin=-1, vmax=1)
-            image.cmap.set_bad("#dddddd")
             for edge in starts[1:] - 0.5:
                 ax.axhline(edge, color="black", linewidth=0.4)
                 ax.axvline(edge, color="black", linewidth=0.4)

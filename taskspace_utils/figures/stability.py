@@ -74,7 +74,7 @@ def _halves(cells: pd.DataFrame, facts: pd.DataFrame, least: float) -> pd.DataFr
 
 
 def _corrected(one: pd.DataFrame, two: pd.DataFrame) -> tuple[float, int]:
-    both = one.join(two, how="inner", lsuffix="", rsuffix="_two").dropna()
+    both = pd.concat([one, two.add_suffix("_two")], axis=1, join="inner").dropna()
     if len(both) < 10:
         return np.nan, len(both)
     r = both.corr()
