@@ -118,12 +118,13 @@ def read(path: Path) -> pd.DataFrame:
     kinds = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["columns"]
     text = {name for name, kind in kinds.items() if kind in ("object", "str", "string")}
     try:
-        return pd.read_csv(
+        table = pd.read_csv(
             path.with_suffix(".csv"), keep_default_na=False,
             dtype={name: str if name in text else kind for name, kind in kinds.items()},
             na_values={name: [""] for name in kinds.keys() - text},
         )  # fmt: skip
-    except (OSError, ValueError) as error:
+        return table[list(kinds)]
+    except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{path}.csv: {error}. Build the book or chapter again.") from error
 
 
