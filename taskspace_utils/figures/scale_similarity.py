@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from taskspace_utils import figures
-from taskspace_utils.figures.step_similarity import LOOKS, NAMES, measured
+from taskspace_utils.figures.step_similarity import (
+    KEYS,
+    LOOKS,
+    NAMES,
+    everywhere,
+    means,
+    reliable,
+)
 from taskspace_utils.runs import OTHER_TEXT
 from taskspace_utils.spaces import transfer
 from taskspace_utils.tables import Run
@@ -18,12 +27,11 @@ def load(
 ) -> pd.DataFrame:
     """The measures of `step_similarity` at equal held-out loss, at equal step, and at the end.
 
-    Relative transfer joins them at the last step at which it was measured, over the sources whose
-    own margin rose in all scales of a seed.
-
-    Over the pairs of tasks that are reliable in all models of a seed. The equal loss of a seed is
-    the lowest that all its scales reach; measures are interpolated, linearly in the loss, between
-    the two checkpoints that first enclose it. The equal step is the last that both runs have.
+    Each time over the pairs of tasks that are reliable in all models of a seed that are compared.
+    The equal loss of a seed is the lowest that all its scales reach; between the two checkpoints
+    that first enclose it, measures are interpolated linearly in the loss. The equal step is the
+    last that both runs have. Relative transfer joins at the last step at which it was measured,
+    over the sources whose own margin rose in all scales of a seed.
 
     Returns:
         columns run, profile, scale, parameters (without embeddings), seed, at, loss (nats a token),
@@ -34,25 +42,46 @@ def load(
 
 
 def _compared(run: Run, value: str, least: float, step: int) -> pd.DataFrame:
-    keys = ["scale", "seed", "step"]
     training = run.table("training")
-    loss = training[training["text"] != OTHER_TEXT].groupby(keys)["loss"].mean()
-    table = measured(run, value, least, across=True).join(loss, on=keys).sort_values("step")
-    lines = table.groupby(["seed", "scale"])["loss"]
-    reached = lines.min().groupby("seed").max()
-    found = []
-    for (scale, seed, *of), line in table.groupby(["scale", "seed", "measure", "group"]):
-        number, n = _at(line["loss"].to_numpy(), line["value"].to_numpy(), reached[seed]), line["n"]
-        ends = [line[line["step"] == step], line.iloc[-1:]]
-        points = [(part["value"].mean(), part["loss"].mean()) for part in ends]
-        for at, (v, x) in zip(
-            ["equal loss", f"step {step}", "last step"], [(number, reached[seed]), *points],
-            strict=True,
-        ):  # fmt: skip
-            found.append((scale, figures.blocks(scale), seed, at, x, *of, v, n.iloc[0]))
-    found += _transferred(run, loss)
+    loss = training[training["text"] != OTHER_TEXT].groupby(KEYS)["loss"].mean()
+    facts, found = reliable(run, least), _transferred(run, loss)
+    cells = dict(list(run.table("gradient").query("a < b").groupby(KEYS)))
+    for seed, some in facts.groupby("seed"):
+        paths = {scale: loss[scale, seed].loc[np.unique(part["step"])]
+                 for scale, part in some.groupby("scale")}  # fmt: skip
+        level = max(path.min() for path in paths.values())
+        ways = {
+            "equal loss": {scale: _place(path, level) for scale, path in paths.items()},
+            f"step {step}": {scale: {step: 1.0} for scale in paths},
+            "last step": {scale: {path.index[-1]: 1.0} for scale, path in paths.items()},
+        }
+        for at, places in ways.items():
+            keys = [(scale, seed, s) for scale, place in places.items() for s in place]
+            models = dict(
+                list(
+                    everywhere(
+                        some[pd.MultiIndex.from_frame(some[KEYS]).isin(keys)], least
+                    ).groupby(KEYS)
+                )
+            )
+            for scale, place in places.items() if len(models) == len(keys) else ():
+                of = {s: means(models[scale, seed, s], cells[scale, seed, s], value) for s in place}
+                number = sum(share * of[s]["value"] for s, share in place.items())
+                x = sum(share * paths[scale][s] for s, share in place.items())
+                about = (scale, figures.blocks(scale), seed, at, x)
+                found += [(*about, *name, v, of[max(place)].loc[name, "n"])
+                          for name, v in number.items()]  # fmt: skip
     columns = ["scale", "parameters", "seed", "at", "loss", "measure", "group", "value", "n"]
     return pd.DataFrame(found, columns=columns).dropna()
+
+
+def _place(path: pd.Series, level: float) -> dict[int, float]:
+    """The checkpoints that first enclose a loss, with their shares; the first, if it is below."""
+    for early, late in pairwise(path.index):
+        if path[early] > level >= path[late]:
+            share = (path[early] - level) / (path[early] - path[late])
+            return {step: s for step, s in ((early, 1 - share), (late, share)) if s > 0}
+    return {path.index[0]: 1.0}
 
 
 def _transferred(run: Run, loss: pd.Series) -> list[tuple]:
