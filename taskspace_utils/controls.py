@@ -2,7 +2,7 @@
 
 A bigram model's gradient differential follows from counts alone, so its task space shows what
 neighbouring words explain. The other functions judge a space against a known truth, within strata,
-with intervals that draw whole families of tasks or whole seeds: single cells are not independent.
+with intervals that draw seeds and items: single cells are not independent (`families.interval`).
 Nothing here is stored in run folders.
 """
 
@@ -92,34 +92,6 @@ def stratified_auc(
         total += weight[yes].sum() * weight[no].sum()
         area += weight[yes] @ above @ weight[no]
     return area / total if total else np.nan
-
-
-def family_interval(
-    statistic: Callable[[np.ndarray], float],
-    one: Iterable[str],
-    other: Iterable[str],
-    draws: int = 200,
-    seed: int = 0,
-) -> tuple[float, float]:
-    """95 % bootstrap interval of a statistic of cells, for other families of tasks.
-
-    Families are drawn with replacement. A cell of two families counts as often as both were drawn
-    together, a cell within a family as often as that family was drawn.
-
-    Args:
-        statistic: a function of the cells' weights.
-        one: the family of each cell's first task.
-        other: that of its second task.
-    """
-    names, places = np.unique([*one, *other], return_inverse=True)
-    a, b = places[: len(places) // 2], places[len(places) // 2 :]
-    rng = np.random.default_rng(seed)
-    found = []
-    for _ in range(draws):
-        drawn = np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names))
-        weight = np.where(a == b, drawn[a], drawn[a] * drawn[b])
-        found.append(statistic(weight.astype(float)))
-    return _middle(found)
 
 
 def crossed_interval(

@@ -7,7 +7,7 @@ observations; the cells of a space hang together by both of their tasks, so draw
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import pandas as pd
@@ -72,12 +72,8 @@ def bootstrap(
     units, which = _units(table, families, ends)
     found = []
     if units >= MIN_FAMILIES:
-        rng = np.random.default_rng(seed)
-        for drawn in rng.multinomial(units, np.full(units, 1 / units), size=draws):
-            times = drawn[which[0]]
-            for place in which[1:]:  # `which` holds one end or two
-                times = np.where(place == which[0], times, times * drawn[place])
-            some = table.take(np.repeat(np.arange(len(table)), times))
+        for drawn in redrawn(units, draws, seed):
+            some = table.take(np.repeat(np.arange(len(table)), times(drawn, *which)))
             found.append(
                 _row(statistic(some)).reindex(whole.index) if len(some) else whole * np.nan
             )
@@ -88,6 +84,49 @@ def bootstrap(
         enough = drawn.notna().mean() >= 0.5
         result["low"], result["high"] = (ends_of.iloc[i].where(enough) for i in (0, 1))
     return result
+
+
+def redrawn(units: int, draws: int, seed: int = 0) -> np.ndarray:
+    """How often each of some families is drawn, with replacement: shape (draws, units)."""
+    return np.random.default_rng(seed).multinomial(units, np.full(units, 1 / units), size=draws)
+
+
+def times(drawn: np.ndarray, *ends: np.ndarray) -> np.ndarray:
+    """How often rows count where families were drawn so often; see `bootstrap`.
+
+    Args:
+        drawn: shape (..., families).
+        ends: places of the families of the rows' tasks, shape (rows); an array an end, one or two.
+
+    Returns:
+        shape (..., rows).
+    """
+    found = drawn[..., ends[0]]
+    for place in ends[1:]:
+        found = np.where(place == ends[0], found, found * drawn[..., place])
+    return found
+
+
+def interval(
+    statistic: Callable[[np.ndarray], float],
+    one: Iterable[str],
+    other: Iterable[str],
+    draws: int = 200,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """As `bootstrap`, of a statistic that takes weights: its 95 % interval, however few families.
+
+    Args:
+        statistic: a function of the cells' weights.
+        one: the family of each cell's first task.
+        other: that of its second task.
+    """
+    names, places = np.unique([*one, *other], return_inverse=True)
+    weights = times(redrawn(len(names), draws, seed), *np.split(places, 2)).astype(float)
+    found = np.array([statistic(weight) for weight in weights])
+    found = found[np.isfinite(found)]
+    low, high = np.quantile(found, [0.025, 0.975]) if len(found) else (np.nan, np.nan)
+    return float(low), float(high)
 
 
 def _row(found: float | pd.Series) -> pd.Series:

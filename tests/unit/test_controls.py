@@ -17,7 +17,6 @@ from taskspace_utils.controls import (
     SMOOTHING,
     Bigram,
     crossed_interval,
-    family_interval,
     partial_rank,
     stratified_auc,
 )
@@ -85,21 +84,6 @@ def test_a_difference_between_strata_is_not_counted():
     assert stratified_auc(score, positive, np.zeros(4)) == 0.25
     assert stratified_auc(score, positive, np.array([0, 0, 1, 1])) == 0
     assert np.isnan(stratified_auc(score, positive, np.arange(4)))
-
-
-def test_families_are_drawn_whole():
-    one, other = ["x", "x", "y"], ["x", "y", "y"]
-    seen = set()
-
-    def statistic(weight):
-        seen.add(tuple(weight))
-        return weight.sum()
-
-    low, high = family_interval(statistic, one, other, draws=50)
-    assert seen == {(1, 1, 1), (2, 0, 0), (0, 0, 2)}
-    assert low >= 2
-    assert high <= 3
-    assert np.isnan(family_interval(lambda weight: np.nan, one, other)).all()
 
 
 def test_seeds_and_items_are_drawn_at_once():

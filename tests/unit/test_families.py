@@ -45,6 +45,21 @@ def test_a_cell_counts_as_often_as_both_its_families_were_drawn():
     assert set(sizes[1:]) <= {p + p * q + r * p for p, q, r in times}
 
 
+def test_weights_of_cells_draw_families_whole():
+    one, other = ["x", "x", "y"], ["x", "y", "y"]
+    seen = set()
+
+    def statistic(weight):
+        seen.add(tuple(weight))
+        return weight.sum()
+
+    low, high = families.interval(statistic, one, other, draws=50)
+    assert seen == {(1, 1, 1), (2, 0, 0), (0, 0, 2)}
+    assert low >= 2
+    assert high <= 3
+    assert np.isnan(families.interval(lambda weight: np.nan, one, other)).all()
+
+
 def test_too_few_families_have_no_interval_and_say_so():
     table = pd.DataFrame({"a": list("uv"), "value": [1.0, 2.0]})
     found = families.bootstrap(table, lambda t: t["value"].mean(), pd.Series({"u": "p"}), ("a",))

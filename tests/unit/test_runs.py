@@ -55,12 +55,23 @@ def tables(run: Run) -> dict[str, bytes]:
 # ----------------------------------------------------------------------------------------- profiles
 
 
-@pytest.mark.parametrize("name", ["smoke", "laptop", "learnable", "blimp", "paper"])
+@pytest.mark.parametrize("name", ["smoke", "laptop", "learnable", "reference", "blimp", "paper"])
 def test_the_profiles_that_are_shipped_are_sound(name):
     profile = runs.load_profile(name)
     assert profile.name == name
     assert all(models.load_scale(scale) for scale in profile.scales)
     assert set(profile.transfer_at) <= {0, *profile.probe_at, profile.steps}
+
+
+def test_reference_and_laptop_share_their_cells():
+    laptop, reference = runs.load_profile("laptop"), runs.load_profile("reference")
+    one, other = vars(laptop), vars(reference)
+    grown = {"name", "seeds", "steps", "probe_at", "chapters"}
+    assert {k: v for k, v in one.items() if k not in grown} == {
+        k: v for k, v in other.items() if k not in grown
+    }
+    assert all(set(one[name]) <= set(other[name]) for name in ("seeds", "probe_at"))
+    assert {laptop.steps, *laptop.transfer_at} <= {*reference.probe_at}
 
 
 def test_profiles_and_tunings_know_the_same_losses():
