@@ -85,7 +85,7 @@ class Measured:
     def losses(self) -> pd.Series:
         """Loss on held-out text, nats a token, by seed, scale and step."""
         table = self._read("training").query("text == 'held-out'")
-        return table.set_index(["seed", "scale", "step"])["loss"]
+        return table.set_index(["seed", "scale", "step"])["loss"].sort_index()
 
     @cached_property
     def gradient(self) -> pd.DataFrame:
