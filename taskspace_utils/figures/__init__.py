@@ -26,7 +26,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from taskspace_utils import store, tables
-from taskspace_utils.templates import read_yaml
+from taskspace_utils.likeness import blocks as blocks
 
 # Okabe and Ito's colours, told apart by colour-blind readers; yellow is too pale on white.
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
@@ -141,12 +141,6 @@ def legend(fig: Figure, colours: dict[str, str], table: pd.DataFrame, kind: str 
     fig.legend(*zip(*handles, strict=True), loc="outside right upper", fontsize=8, frameon=False)
 
 
-def blocks(scale: str) -> int:
-    """Parameters of a scale without embeddings, 12 · layers · width²; 0 for a model of others."""
-    row = read_yaml(store.data_path("scales.yml"), dict).get(scale)
-    return 12 * row["layers"] * row["width"] ** 2 if row else 0
-
-
 def badge(table: pd.DataFrame) -> str:
     """Which profile, which run and how many seeds a table is of, for the corner of a figure.
 
@@ -197,7 +191,7 @@ def _leave(folder: Path, module: str, table: pd.DataFrame, given: dict) -> None:
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     about = {
         "figure": module,
-        "code": store.code_version(f"figures/{module}", "figures/__init__"),
+        "code": store.code_version(f"figures/{module}", "figures/__init__", "likeness"),
         "method": store.method_version(),
         "options": {name: value for name, value in given.items() if name != "table"},
         "runs": list(tables.READ.values()),

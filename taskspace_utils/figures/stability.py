@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from taskspace_utils import figures
-from taskspace_utils.figures.step_similarity import reliable
+from taskspace_utils.likeness import reliable
 from taskspace_utils.tables import Run
 
 KINDS = {

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from taskspace_utils import figures
+from taskspace_utils import figures, likeness
 from taskspace_utils.tables import Run
 
 NAMES = {
@@ -16,7 +15,6 @@ NAMES = {
     "participation": "participation",
     "transfer": "relative transfer",
 }
-KEYS = ["scale", "seed", "step"]
 LOOKS = {"within": "#D55E00", "between": "#0072B2", "each task": "#009E73"}
 
 
@@ -37,52 +35,7 @@ def load(
         columns run, profile, scale, seed, step, measure, group (within, between, each task), value,
         n (pairs or tasks).
     """
-    return figures.beside(lambda one: measured(one, value, least), run, reference)
-
-
-def reliable(run: Run, least: float) -> pd.DataFrame:
-    """Rows of `tasks.csv` of real tasks, from the first checkpoint shown on."""
-    facts = run.table("tasks").query("phenomenon != 'preference_sham' and step > 0")
-    share = (facts["reliability"] >= least).groupby([facts[key] for key in KEYS]).mean()
-    enough = share.groupby("step").min() >= 0.5
-    return facts[facts["step"] >= (enough.idxmax() if enough.any() else np.inf)]
-
-
-def measured(run: Run, value: str, least: float) -> pd.DataFrame:
-    """As `load`, of one run."""
-    facts, parts = reliable(run, least), []
-    cells = dict(list(run.table("gradient").query("a < b").groupby(KEYS)))
-    for _, some in facts.groupby(KEYS[:2], sort=False):
-        some = everywhere(some, least)
-        for key, here in some.groupby(KEYS):
-            about = dict(zip(KEYS, key, strict=True))
-            parts.append(means(here, cells[key], value).reset_index().assign(**about))
-    found = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
-    return found.reindex(columns=[*KEYS, "measure", "group", "value", "n"]).dropna()
-
-
-def everywhere(facts: pd.DataFrame, least: float) -> pd.DataFrame:
-    """The rows of tasks that are reliable in all of the models that the rows are of."""
-    models = facts[KEYS].drop_duplicates().shape[0]
-    good = facts[facts["reliability"] >= least]
-    return good[good.groupby("task")["task"].transform("size") == models]
-
-
-def means(facts: pd.DataFrame, cells: pd.DataFrame, value: str) -> pd.DataFrame:
-    """Columns value and n of one model, by measure and group.
-
-    Args:
-        facts, cells: rows of `tasks.csv` of the tasks that count, and of `gradient.csv` (a < b).
-    """
-    phenomenon = facts.set_index("task")["phenomenon"]
-    cells = cells[cells["a"].isin(phenomenon.index) & cells["b"].isin(phenomenon.index)]
-    same = cells["a"].map(phenomenon) == cells["b"].map(phenomenon)
-    spread = np.exp(np.log(facts["participation"]).mean())
-    rows = [("participation", "each task", spread, len(facts))]
-    for group, part in (("within", cells[same]), ("between", cells[~same])):
-        rows += [(m, group, part[m].mean(), len(part)) for m in (value, "overlap_lift")]
-    table = pd.DataFrame(rows, columns=["measure", "group", "value", "n"])
-    return table.set_index(["measure", "group"])
+    return figures.beside(lambda one: likeness.over_steps(one, value, least), run, reference)
 
 
 @figures.drawn

@@ -36,6 +36,7 @@ ORDER = [
     "profiles",
     "trainings",
     "runs",
+    "likeness",
     "figures",
     "explore",
     "exercises",
