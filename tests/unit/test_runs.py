@@ -605,3 +605,15 @@ def test_real_text_that_is_not_there_is_an_error_with_a_remedy(value, profile, m
     assert profiles.data_folder("corpus") is None
     with pytest.raises(InputError, match=r"TASKSPACES_DATA names \(now .*\); see README"):
         runs.sweep(replace(profile, name="absent", language="text"))
+
+
+def test_from_a_run_one_comes_to_its_cells(profile, swept):
+    files = runs.cell_files(profile)
+    assert files["stored"].all()
+    assert not files["file"].duplicated().any()
+    rows = swept.table("gradient")
+    [one] = files.query("kind == 'gradient' and step == 6")["file"]
+    content = json.loads(store.store_path(one).read_text())["content"]
+    known = rows[rows["step"] == 6].set_index(["a", "b"])["cosine"]
+    for row in content["gradient"]:
+        assert known[row["a"], row["b"]] == pytest.approx(row["cosine"], rel=1e-8)
