@@ -25,7 +25,7 @@ from typing import Any
 
 import yaml
 
-from taskspace_utils import jobs, store
+from taskspace_utils import jobs, redraw, store
 from taskspace_utils.chapters import BuildError, chapters, check_parameters, execute, find_chapter
 
 # npm packages and the files taken from each: with them, pages need no network to be read.
@@ -102,7 +102,11 @@ def _built(profile, values, root: Path, out: Path, workers, scheduler) -> Path:
     shutil.rmtree(html, ignore_errors=True)
     executed = _execute_all(values, lambda: state()[0], profile.name, root, out, workers)
     store.say("drawing the pages")
-    texts = {new.name: _page(new, values[path], profile.name) for path, new in executed.items()}
+    shutil.rmtree(out / "figures", ignore_errors=True)
+    texts = {
+        new.name: _page(new, values[path], profile.name, out / "figures")
+        for path, new in executed.items()
+    }
     drawn = _draw(texts, root, out, offline)
     # what was edited in the meantime has no key: the next build looks at it again
     store.write_atomic(drawn / ".key", key if state()[1] == key else "edited while it was built")
@@ -179,11 +183,17 @@ def _execute_all(
 # -------------------------------------------------------------------------------------------- pages
 
 
-def _page(executed: Path, parameters: Mapping[str, Any], profile: str) -> str:
-    """An executed notebook as a page: one parameters cell with the values that ran, no log."""
+def _page(executed: Path, parameters: Mapping[str, Any], profile: str, figures: Path) -> str:
+    """An executed notebook as a page: one parameters cell with the values that ran, no log.
+
+    Args:
+        figures: a folder for the tables of the notebook's figures, to which their captions link.
+    """
     import nbformat
 
     notebook = nbformat.read(executed, as_version=4)
+    drawn = notebook.metadata.pop("figures", {})
+    redraw.write(figures, drawn)
     seconds = notebook.metadata.pop("papermill")["duration"]
     tags = {cell.id: cell.metadata.get("tags", []) for cell in notebook.cells}
     notebook.cells = [c for c in notebook.cells if "injected-parameters" not in tags[c.id]]
@@ -192,6 +202,9 @@ def _page(executed: Path, parameters: Mapping[str, Any], profile: str) -> str:
             cell.source = _with_values(cell.source, parameters)
         for name in ("papermill", "source", "execution"):
             cell.metadata.pop(name, None)
+        figure = cell.metadata.get("mystnb", {}).get("figure", {})
+        if figure.get("name") in drawn:
+            figure["caption"] += _ways(figure["name"], drawn[figure["name"]]["about"]["figure"])
     line = (
         f'<p class="ts-provenance">Profile <strong>{profile}</strong> · ran in {seconds:.0f} s · '
         f"taskspace-utils {store.versions()['taskspace-utils']}, "
@@ -201,6 +214,12 @@ def _page(executed: Path, parameters: Mapping[str, Any], profile: str) -> str:
     title = next(c for c in notebook.cells if c.cell_type == "markdown")
     title.source = re.sub(r"(?m)^# .+$", rf"\g<0>\n\n{line}", title.source, count=1)
     return nbformat.writes(notebook)
+
+
+def _ways(name: str, module: str) -> str:
+    """From a figure to its table, to where that came from, and to the code that drew it."""
+    files = {"table": f"{name}.csv", "provenance": f"{name}.json", "code": f"{module}.py"}
+    return "\n\n" + " · ".join(f"{{download}}`{w} <figures/{f}>`" for w, f in files.items())
 
 
 def _with_values(source: str, parameters: Mapping[str, Any]) -> str:
@@ -249,6 +268,8 @@ def _draw(texts: Mapping[str, str], root: Path, out: Path, offline: bool) -> Pat
     shutil.copy(root / "_toc.yml", stage)
     for name, text in texts.items():
         store.write_atomic(stage / "notebooks" / name, text)
+    if (out / "figures").is_dir():
+        shutil.copytree(out / "figures", stage / "notebooks" / "figures")
     config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
     config["html"].pop("announcement")  # it says that the chapters have not been run
     if offline:

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from taskspace_utils import store
+from taskspace_utils import redraw, store
 from taskspace_utils.store import InputError
 
 TYPES = {"int": int, "float": float, "str": str, "bool": bool}
@@ -179,7 +179,8 @@ def execute(path: Path, parameters: Mapping[str, Any], root: Path, kept: Path):
         kept: where the notebook of a chapter that failed is left to be looked at.
 
     Returns:
-        The notebook with its outputs; `metadata.papermill` has the seconds.
+        The notebook with its outputs; `metadata.papermill` has the seconds, and
+        `metadata.figures` what `redraw.collect` found.
 
     Raises:
         BuildError: a cell raised or showed a Python warning; the message names the line of the
@@ -196,10 +197,17 @@ def execute(path: Path, parameters: Mapping[str, Any], root: Path, kept: Path):
         command += ["--kernel", "python3", "--language", "python", "--no-progress-bar"]
         # the kernel of this environment, and one thread: chapters run side by side
         own = {"JUPYTER_PREFER_ENV_PATH": "1", "OMP_NUM_THREADS": "1"}
+        own["TASKSPACES_FIGURES"] = f"{folder}/figures"
         done = subprocess.run(
             command, env={**os.environ, **own}, capture_output=True, text=True, check=False
         )
         notebook = nbformat.read(target, as_version=4)
+        about = {
+            "chapter": path.stem,
+            "profile": parameters.get("profile", ""),
+            "parameters": plain,
+        }
+        notebook.metadata["figures"] = redraw.collect(Path(folder, "figures"), notebook, **about)
     cell, problem = _problem(notebook)
     if done.returncode and not problem:  # the kernel died, in the last cell that was begun
         begun = [c for c in notebook.cells if c.metadata.get("papermill", {}).get("start_time")]
@@ -259,4 +267,5 @@ def run_chapter(
     if target.suffix != ".ipynb":
         target = target / f"{path.stem}.ipynb"
     notebook = execute(path, parameters, store.project_root(), build / "failed")
+    redraw.write(target.resolve().parent / "figures", notebook.metadata.pop("figures"))
     return store.write_atomic(target.resolve(), nbformat.writes(notebook))

@@ -131,6 +131,16 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--out", metavar="DIR", help="folder for html/ (default _build)")
     _worker_options(sub)
 
+    sub = command("redraw", _redraw, "draw a figure of the book again, from its table alone")
+    sub.add_argument("name", nargs="?", help="a figure's label or module; without one, all listed")
+    sub.add_argument("--tables", metavar="DIR", help="where tables lie (default _build/figures)")
+    sub.add_argument(
+        "--run", dest="of", metavar="DIR", help="make its table of this run folder instead"
+    )
+    sub.add_argument("-p", action="append", default=[], metavar="NAME=VALUE",
+                     help="with --run: which model, such as scale=M")  # fmt: skip
+    sub.add_argument("--out", metavar="FILE", help=".png, .svg or .pdf (default NAME.png)")
+
     sub = command("store", _store, "list, verify or prune what was computed")
     sub.add_argument("action", choices=["list", "verify", "prune"],
                      help="what is there; is it sound; remove what nothing can use")  # fmt: skip
@@ -347,20 +357,42 @@ def _chapter(options) -> None:
     from taskspace_utils import chapters
 
     store.store_path()  # refuses a store of a newer version before anything runs
-    overrides = {}
-    for given in options.p:
+    path = chapters.run_chapter(options.chapter, options.profile, _given(options.p), options.out)
+    say(f"executed: {path}")
+
+
+def _given(texts: list[str]) -> dict[str, str]:
+    found = {}
+    for given in texts:
         name, equals, value = given.partition("=")
         if not equals:
             raise InputError(f"-p {given}: write NAME=VALUE")
-        overrides[name] = value
-    path = chapters.run_chapter(options.chapter, options.profile, overrides, options.out)
-    say(f"executed: {path}")
+        found[name] = value
+    return found
 
 
 def _book(options) -> None:
     from taskspace_utils import book
 
     book.build(options.profile, options.out, None, options.workers, options.scheduler)
+
+
+def _redraw(options) -> None:
+    from taskspace_utils import redraw
+
+    folder = Path(options.tables or store.project_root() / "_build" / "figures")
+    if options.name is None:
+        known = redraw.listing(folder)
+        print(known.to_string(index=False) if len(known) else f"no figures in {folder}")
+        say(f"with --run, figures can be drawn of a run folder: {', '.join(redraw.modules())}")
+        return
+    out = Path(options.out or f"{options.name}.png")
+    if out.suffix not in redraw.FORMATS:  # before anything is drawn
+        raise InputError(f"--out {out}: the name must end in {', '.join(redraw.FORMATS)}")
+    if options.p and not options.of:
+        raise InputError("-p names a model of a run: give --run too")
+    where = {n: int(v) if v.lstrip("-").isdecimal() else v for n, v in _given(options.p).items()}
+    say(f"figure: {redraw.save(redraw.redraw(options.name, folder, options.of, where), out)}")
 
 
 def _store(options) -> int:

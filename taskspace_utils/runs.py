@@ -22,7 +22,9 @@ from taskspace_utils.cells import (
     Cell,
     Source,
     Texts,
+    about_cell,
     cell_jobs,
+    keep_inputs,
     ladder_cells,
     loaded,
     present_code,
@@ -291,6 +293,27 @@ def _cells_of(profile: Profile, scale: str, folder: Path) -> list[Cell]:
             found += ladder_cells(source, asked["tasks"], asked["target"])
     kinds = ("gradient", "ladder", "transfer", "accuracy")
     return sorted(found, key=lambda cell: kinds.index(cell.kind))
+
+
+def cell_files(profile: Profile | str) -> pd.DataFrame:
+    """Where the store keeps the cells of a profile's sweep: each is a record of tables' rows.
+
+    Returns:
+        columns kind, scale, seed, step, task, tuning, file (its path in the store), stored (is it
+        there); a row a cell of those models whose checkpoints are in the store.
+    """
+    profile = load_profile(profile) if isinstance(profile, str) else profile
+    inputs, rows = keep_inputs(task_pairs(profile), corpus(profile).neutral()), []
+    for scale, seed in ((scale, seed) for scale in profile.scales for seed in profile.seeds):
+        for cell in _cells_of(profile, scale, training_folder(profile, scale, seed)):
+            if Path(cell.source.model).is_dir():
+                key, step = store.key_of(about_cell(cell, inputs)), int(cell.source.model[-6:])
+                file = f"cells/{key[:2]}/{key}.json"
+                tuning = " ".join(f"{name}={value}" for name, value in cell.tuning)
+                rows.append((cell.kind, scale, seed, step, cell.task or "", tuning, file,
+                             store.store_path(file).is_file()))  # fmt: skip
+    columns = ["kind", "scale", "seed", "step", "task", "tuning", "file", "stored"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _size(scale: str) -> int:

@@ -88,6 +88,8 @@ TABLES: dict[str, tuple[list[str], list[str]]] = {
 # Read back as text even when every cell is empty or looks like a number: 1 and 01 are two pairs.
 TEXT_COLUMNS = {"model", "scale", "flag", "phenomenon", "family", "sham_of", "task", "pair_id"}
 TEXT_COLUMNS |= {"source", "target", "a", "b", "tuning", "text", "rung"}
+# The runs that this process has read, by folder: a figure's provenance names them.
+READ: dict[Path, dict] = {}
 
 
 def table_text(table: pd.DataFrame, keys: list[str]) -> str:
@@ -181,6 +183,9 @@ class Run:
             raise InputError(
                 f"{path}: broken ({error}). Delete the folder, and make the run again."
             ) from error
+        kept = ("key", "profile", "model", "method")
+        about = {name: self.manifest[name] for name in kept if name in self.manifest}
+        READ[self.folder.resolve()] = {"folder": self.folder.name, **about}
 
     def _path(self, name: str) -> Path | None:
         for ending in (".csv", ".csv.xz"):
@@ -219,3 +224,25 @@ class Run:
 def reference_run(name: str) -> Run:
     """A run that is shipped with the project, in `data/reference/NAME/`."""
     return Run(data_path("reference", name))
+
+
+def reference_for(run: Run, name: str = "grammar") -> tuple[Run | None, str]:
+    """The shipped run that a live one can be held against, and in words what stands there.
+
+    Returns:
+        None where none is shipped, or it has none of the run's scales or not its tasks (as with
+        profile smoke); and a sentence for readers that says which.
+    """
+    if not data_path("reference", name, "manifest.json").is_file():
+        return None, f"No reference run `{name}` is shipped: figures show this run alone."
+    shipped = reference_run(name)
+    of = [one.manifest["parameters"] for one in (run, shipped)]
+    if not set(of[0]["scales"]) <= set(of[1]["scales"]) or (
+        run.manifest["pairs"] != shipped.manifest["pairs"]
+    ):
+        what = f"profile {run.manifest['profile']} has other models or pairs than"
+        return None, f"This {what} the reference run `{name}`: figures show this run alone."
+    seeds = sorted(set(of[1]["seeds"]) - set(of[0]["seeds"]))
+    return shipped, (
+        f"Behind this run stands the reference run `{name}`, seeds {', '.join(map(str, seeds))}."
+    )

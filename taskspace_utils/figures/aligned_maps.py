@@ -36,6 +36,7 @@ def load(
     return table.assign(phenomenon=table["task"].map(phenomenon))
 
 
+@figures.drawn
 def plot(table: pd.DataFrame) -> Figure:
     """A column a space, a row a form; the stress beside that of random vectors above each map."""
     names = list(dict.fromkeys(table["name"]))

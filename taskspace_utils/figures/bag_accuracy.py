@@ -23,6 +23,7 @@ def load(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     return table.dropna().reset_index(drop=True)[["panel", *shown]]
 
 
+@figures.drawn
 def plot(table: pd.DataFrame) -> Figure:
     """A panel a collection, a row a phenomenon, a mark a task; the dashed line is chance."""
     panels = list(dict.fromkeys(table["panel"]))

@@ -41,6 +41,7 @@ def load(run: Run | None = None, **where) -> pd.DataFrame:
     return means.reset_index().rename(columns={"mean": "accuracy", "size": "tasks"})
 
 
+@figures.drawn
 def plot(table: pd.DataFrame) -> Figure:
     """A row a phenomenon, sorted by the run, or without one by GPT-2; chance is dotted."""
     looks = {"this run": "D"} | dict(zip(PUBLISHED.values(), "o^v*P", strict=True))

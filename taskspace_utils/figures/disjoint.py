@@ -31,6 +31,7 @@ def load(shared: pd.DataFrame, apart: pd.DataFrame, kinds: pd.DataFrame) -> pd.D
     return table[table["kind"].isin(KINDS)].dropna().reset_index(drop=True)
 
 
+@figures.drawn
 def plot(table: pd.DataFrame) -> Figure:
     """A point a cell; on the line, words make no difference."""
     fig, ax = figures.new(5.0, 4.4)

@@ -32,6 +32,7 @@ def load(row: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values("change", ignore_index=True)
 
 
+@figures.drawn
 def plot(table: pd.DataFrame) -> Figure:
     """A point a task, with two standard errors to each side; the taught task has a ring."""
     looks = figures.look(table["phenomenon"])

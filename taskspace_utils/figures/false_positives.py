@@ -27,6 +27,7 @@ def load(live: pd.DataFrame | None = None) -> pd.DataFrame:
     return table.assign(labels=table["labels"].fillna("").replace("", "none"))
 
 
+@figures.drawn
 def plot(table: pd.DataFrame, level: float = 0.05) -> Figure:
     """A row a test, a panel a kind of space; bars are 95 % intervals, hollow is live."""
     spaces = list(dict.fromkeys(table["space"]))[::-1]

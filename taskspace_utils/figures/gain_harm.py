@@ -35,6 +35,7 @@ def load(run: Run) -> pd.DataFrame:
     return table.assign(label=table["rung"].map(labels))
 
 
+@figures.drawn
 def plot(table: pd.DataFrame) -> Figure:
     """A panel a task, a line a rung; a dot where its tuning ended."""
     tasks = sorted(table["source"].unique())

@@ -31,6 +31,7 @@ def load(spaces: dict[str, pd.DataFrame], tasks: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts)[["panel", "source", "target", "value", "phenomenon"]]
 
 
+@figures.drawn
 def plot(table: pd.DataFrame, side: float = 2.5) -> Figure:
     """One panel a space, `side` inches wide, colours from −1 to 1, lines between phenomena."""
     panels = list(dict.fromkeys(table["panel"]))
@@ -44,7 +45,6 @@ def plot(table: pd.DataFrame, side: float = 2.5) -> Figure:
             index="source", columns="target", values="value"
         )
         image = ax.imshow(cells.loc[names, names], cmap=figures.DIVERGING, vmin=-1, vmax=1)
-        image.cmap.set_bad("#dddddd")
         for edge in starts[1:]:
             ax.axhline(edge - 0.5, color="black", linewidth=0.4)
             ax.axvline(edge - 0.5, color="black", linewidth=0.4)

@@ -26,6 +26,7 @@ def load(found: dict[tuple[str, str], pd.DataFrame]) -> pd.DataFrame:
     return together[["layer", "measure", "group", "value", "low", "high"]]
 
 
+@figures.drawn
 def plot(table: pd.DataFrame) -> Figure:
     """A panel a measure, layers along it; bars are intervals."""
     measures = list(dict.fromkeys(table["measure"]))

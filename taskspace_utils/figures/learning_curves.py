@@ -33,6 +33,7 @@ def load(run: Run, accuracy: pd.DataFrame | None = None) -> pd.DataFrame:
     )
 
 
+@figures.drawn
 def plot(table: pd.DataFrame) -> Figure:
     """Left: loss over steps. Right, from the second checkpoint on: accuracy against loss."""
     fig, (left, right) = figures.new(8.0, 3.4, 2)

@@ -26,6 +26,7 @@ def load(rows: list[tuple]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
+@figures.drawn
 def plot(table: pd.DataFrame) -> Figure:
     """A point a lesion, with the mean as a bar; left the tasks, right the text."""
     fig, (left, right) = figures.new(7.2, 3.4, 2, width_ratios=[3, 1])

@@ -24,6 +24,7 @@ def load(changes: pd.DataFrame) -> pd.DataFrame:
     return np.sqrt(squares.groupby("gain")[["change", "residual"]].mean()).reset_index()
 
 
+@figures.drawn
 def plot(table: pd.DataFrame) -> Figure:
     """Both on logarithmic axes, with lines of slope one and two through the first points."""
     fig, ax = figures.new(5.2, 3.8)

@@ -28,6 +28,7 @@ def load(run: Run, accuracy: pd.DataFrame | None = None, **where) -> pd.DataFram
     return scores[columns].sort_values(columns[:3]).reset_index(drop=True)
 
 
+@figures.drawn
 def plot(table: pd.DataFrame, columns: int = 4) -> Figure:
     """Thin lines are tasks, the thick one their mean, the grey band what a coin would give."""
     looks = figures.look(table["phenomenon"])

@@ -23,6 +23,7 @@ def load(rows: list[tuple]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
+@figures.drawn
 def plot(table: pd.DataFrame) -> Figure:
     """A panel for each x axis, values evenly spaced (seeds unconnected); chance is dotted."""
     panels = list(table["panel"].unique())

@@ -36,6 +36,7 @@ def load(run: Run, tuning: str, **where) -> pd.DataFrame:
     return both[columns].reset_index(drop=True)
 
 
+@figures.drawn
 def plot(table: pd.DataFrame) -> Figure:
     """A point a pair of tasks; on the line, the prediction is right."""
     fig, ax = figures.new(5.6, 4.6)

@@ -31,6 +31,7 @@ def load(row: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+@figures.drawn
 def plot(table: pd.DataFrame, named: int = 4) -> Figure:
     """A line a task from evaluation 1 to evaluation 2; the tuned one is thick.
 

@@ -25,6 +25,7 @@ def load(run: Run, value: str = "reliability") -> pd.DataFrame:
     return table.assign(name=value)
 
 
+@figures.drawn
 def plot(table: pd.DataFrame) -> Figure:
     """Median over tasks with the middle half as a band, a line a scale and seed."""
     steps = sorted(table["step"].unique())

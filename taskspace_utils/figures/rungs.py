@@ -32,6 +32,7 @@ def load(run: Run, target: float = 1.0, by: str = "gain") -> pd.DataFrame:
     return long.assign(label=long["rung"].map(labels))
 
 
+@figures.drawn
 def plot(table: pd.DataFrame) -> Figure:
     """A row a rung, a point a task, and the mean with its bootstrap interval; a colour a text."""
     fig, axes = figures.new(7.6, 3.6, columns=3, sharey=True)

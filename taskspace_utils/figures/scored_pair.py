@@ -29,6 +29,7 @@ def load(lm: LanguageModel, good: str, bad: str) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)[["side", "place", "token", "log_p"]]
 
 
+@figures.drawn
 def plot(table: pd.DataFrame) -> Figure:
     """Bars side by side: good plain, bad hatched; both words where the sentences differ."""
     sides = {side: table[table["side"] == side].set_index("place") for side in ("good", "bad")}

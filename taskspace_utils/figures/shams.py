@@ -61,6 +61,7 @@ def load(
     return table
 
 
+@figures.drawn
 def plot(table: pd.DataFrame) -> Figure:
     """Similarity over `lexical_diff`, with the line that words alone predict."""
     fig, ax = figures.new(6.5, 4.2)

@@ -22,6 +22,7 @@ def load(regressions: dict[str, pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True).reindex(columns=columns)
 
 
+@figures.drawn
 def plot(table: pd.DataFrame, level: float = 0.05) -> Figure:
     """A row a hypothesis, a marker a space; bars are intervals, filled where p ≤ `level`."""
     hypotheses = list(dict.fromkeys(table["hypothesis"]))[::-1]

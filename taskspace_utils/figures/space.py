@@ -60,6 +60,7 @@ LABELS = {
 }
 
 
+@figures.drawn
 def plot(table: pd.DataFrame, limit: float | None = None) -> Figure:
     """Heat map with sources as rows; colours go from −limit to limit."""
     names = list(dict.fromkeys(table["source"]))
@@ -71,7 +72,6 @@ def plot(table: pd.DataFrame, limit: float | None = None) -> Figure:
     side = 7.0 if many else max(4.2, 0.16 * len(names) + 2.2)
     fig, ax = figures.new(side + 1.0, side)
     image = ax.imshow(values, cmap=figures.DIVERGING, vmin=-limit, vmax=limit)
-    image.cmap.set_bad("#dddddd")
     phenomena = table.drop_duplicates("source")["phenomenon"].tolist()
     edges = [i for i in range(1, len(names)) if phenomena[i] != phenomena[i - 1]]
     for edge in edges:

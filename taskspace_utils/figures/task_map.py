@@ -31,6 +31,7 @@ def load(run: Run, value: str = "cosine", permutations: int = 20, **where) -> pd
     return table.assign(stress=stress, stress_shuffled=shuffled)
 
 
+@figures.drawn
 def plot(table: pd.DataFrame) -> Figure:
     """A point a task, joined to the middle of its phenomenon; hollow if it is unreliable."""
     fig, ax = figures.new(6.8, 4.4)

@@ -41,6 +41,7 @@ LINES = {
 }
 
 
+@figures.drawn
 def plot(table: pd.DataFrame) -> Figure:
     """A line a task: the change of its margin against the gain of the taught one."""
     fig, ax = figures.new(6.8, 4.2)

@@ -45,6 +45,7 @@ def load(step: int = 800) -> pd.DataFrame:
     return table[columns].fillna({"lexical_diff": 0.0}).reset_index(drop=True)
 
 
+@figures.drawn
 def plot(table: pd.DataFrame) -> Figure:
     """Loss over cosine, both means over seeds; a point a construction withheld and a task."""
     mean = table.groupby(["without", "task", "kind"], as_index=False)[["cosine", "loss"]].mean()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -10,8 +11,9 @@ import time
 from types import SimpleNamespace
 
 import pytest
+from bs4 import BeautifulSoup
 
-from taskspace_utils import book, chapters, store
+from taskspace_utils import book, chapters, redraw, store
 
 STOP = '\n```{code-cell} ipython3\nfirst = 1\nraise LookupError("no such task")\n```\n'
 
@@ -58,6 +60,52 @@ def test_only_what_changed_is_done_again(project, drawn, capsys):
     store.write_atomic(project / "data" / "words.yml", "words: [a]\n")
     book.build("tiny", root=project)
     assert "2 to run, 0 unchanged" in said(capsys)
+
+
+FIGURE = """
+```{code-cell} ipython3
+---
+mystnb:
+  figure:
+    name: fig-of-two
+    caption: Two tasks, and *nothing* else.
+  image:
+    alt: A heat map of two by two cells.
+---
+import pandas as pd
+from taskspace_utils.figures import space
+
+rows = [(a, b, 0.5, a, "cosine") for a in "xy" for b in "xy"]
+columns = ["source", "target", "value", "phenomenon", "name"]
+figure = space.plot(pd.DataFrame(rows, columns=columns))
+```
+
+See {numref}`fig-of-two`.
+"""
+
+
+def test_a_reader_can_go_from_a_figure_to_its_table_its_provenance_and_its_code(
+    project, monkeypatch
+):
+    monkeypatch.delenv("MPLBACKEND")  # so that the notebook shows it
+    add(project, "01_first", FIGURE)
+    for name in ("cluster", "notation"):
+        store.write_atomic(project / "book" / f"{name}.md", f"# {name}\n")
+    index = book.build("tiny", root=project)
+    figures = project / "_build" / "figures"
+    assert {p.name for p in figures.iterdir()} == {"fig-of-two.csv", "fig-of-two.json", "space.py"}
+    about = json.loads((figures / "fig-of-two.json").read_text())
+    assert (about["chapter"], about["profile"]) == ("01_first", "tiny")
+    assert about["parameters"] == {"profile": "tiny"}
+    assert redraw.redraw("of-two", figures).axes
+    page = (index.parent / "notebooks" / "01_first.html").read_text()
+    soup = BeautifulSoup(page, "html.parser")
+    assert "nothing" in soup.figcaption.em.get_text()
+    links = {a.get_text(): a["href"] for a in soup.figcaption.select("a.download")}
+    assert list(links) == ["table", "provenance", "code"]
+    for file, link in zip(("fig-of-two.csv", "fig-of-two.json", "space.py"), links.values()):
+        assert (index.parent / "notebooks" / link).read_bytes() == (figures / file).read_bytes()
+    assert "TASKSPACES_FIGURES" not in os.environ
 
 
 def test_a_failing_chapter_names_its_place_and_leaves_no_book(project, drawn, capsys):

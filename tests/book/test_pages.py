@@ -7,13 +7,15 @@ import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import matplotlib.pyplot as plt
 import pytest
 from bs4 import BeautifulSoup
 
-from taskspace_utils import chapters
+from taskspace_utils import chapters, redraw
 
 CHAPTERS = [path.stem for path in chapters.chapters()]
 BACK = ["cluster", "notation", "references"]
+MAY_LACK: set[str] = set()  # labels of figures that profile smoke has no table for
 PAGES = ["book/intro", *(f"notebooks/{name}" for name in CHAPTERS), *(f"book/{n}" for n in BACK)]
 
 
@@ -74,6 +76,24 @@ def test_every_picture_is_described_and_there(page):
         assert "_images/" not in alt, f"{path.name}: {alt} is a file's name, not a description"
         source = image["src"]
         assert source.startswith("data:") or (path.parent / unquote(source)).is_file()
+
+
+def test_every_figure_of_every_chapter_is_drawn_again_from_its_table(smoke_book):
+    labels = re.compile(r"^    name: (fig-\S+)", re.MULTILINE)
+    named = {n for path in chapters.chapters() for n in labels.findall(path.read_text("utf-8"))}
+    folder = smoke_book.parent / "figures"
+    known = redraw.listing(folder)
+    assert named - set(known["name"]) <= MAY_LACK
+    for name in known["name"]:
+        assert redraw.redraw(name, folder).axes, name
+        plt.close("all")
+
+
+def test_figures_lead_to_their_tables_and_code(smoke_book):
+    html = (smoke_book / "notebooks" / "10_scale_and_training.html").read_text("utf-8")
+    figures = BeautifulSoup(html, "html.parser").select("figure")
+    links = [[a.get_text() for a in figure.select("a.download")] for figure in figures]
+    assert links == [["table", "provenance", "code"]] * len(figures)
 
 
 def test_links_lead_somewhere(page):

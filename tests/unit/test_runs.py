@@ -623,3 +623,15 @@ def test_a_longer_training_in_the_same_folder_changes_no_table(profile, home, sw
     runs.sweep(longer, home / "longer", workers=1)
     again = runs.sweep(profile, home / "again", workers=1)
     assert tables(again) == tables(swept)
+
+
+def test_from_a_run_one_comes_to_its_cells(profile, swept):
+    files = runs.cell_files(profile)
+    assert files["stored"].all()
+    assert not files["file"].duplicated().any()
+    rows = swept.table("gradient")
+    [one] = files.query("kind == 'gradient' and step == 6")["file"]
+    content = json.loads(store.store_path(one).read_text())["content"]
+    known = rows[rows["step"] == 6].set_index(["a", "b"])["cosine"]
+    for row in content["gradient"]:
+        assert known[row["a"], row["b"]] == pytest.approx(row["cosine"], rel=1e-8)
