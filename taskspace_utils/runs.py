@@ -154,6 +154,8 @@ def assemble(
     about: dict, began: float,
 ) -> Run:  # fmt: skip
     """Write a run folder: the cells' tables, what is known of the pairs alone, the manifest."""
+    import torch
+
     from taskspace_utils.checks import bag_accuracy
     from taskspace_utils.hypotheses import lexical_diff
 
@@ -163,14 +165,17 @@ def assemble(
     if "transfer" in tables:
         tables["configs"] = _configs(tunings, about)
     tables["lexical"] = lexical_diff(pairs)
+    ladder = {"ladder": store.code_version("ladder")} if "ladder" in tables else {}
     manifest = {
         **about,
+        **ladder,
         "tasks": sorted(pairs["task"].unique()),
         "pairs": store.text_key(map(repr, pairs.itertuples(index=False))),
         "method": store.method_version(),
         "versions": store.versions(),
         **store.hardware(),
         "machine": platform.machine(),
+        "processor": torch.backends.cpu.get_cpu_capability(),  # other ones add in another order
         "threads": 1,
         "seconds": round(time.monotonic() - began, 1),
     }

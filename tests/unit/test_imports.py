@@ -33,6 +33,8 @@ ORDER = [
     "profiles",
     "trainings",
     "runs",
+    "claims",
+    "comparison",
     "figures",
     "explore",
     "exercises",
