@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from taskspace_utils import store
 from taskspace_utils.store import data_path
 from taskspace_utils.tables import Run, write_table
 
@@ -61,7 +62,7 @@ def main() -> None:
         accuracy_max=("accuracy", "max"),
     )  # fmt: skip
     found = found.rename(columns={"processor'": "other"})
-    print(found.to_string())
+    store.say(found.to_string())
     write_table(data_path("reference", "processors.csv"), pd.DataFrame(found), ["scale", "step"])
 
 

@@ -32,6 +32,7 @@ ORDER = [
     "cells",
     "profiles",
     "trainings",
+    "preflight",
     "runs",
     "claims",
     "comparison",
