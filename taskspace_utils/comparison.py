@@ -279,23 +279,21 @@ def bands(one: Run, other: Run) -> pd.DataFrame:
 # --------------------------------------------------------------------------------------- the claims
 
 
-def compare_claims(one: Run, other: Run) -> pd.DataFrame:
-    """The verdicts of two runs side by side; see `claims.verdicts`.
+def compare_claims(one: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
+    """The verdicts of two runs side by side.
+
+    Args:
+        one, other: tables of `claims.verdicts`.
 
     Returns:
         claim, estimand, unit, A, B (value and interval as text), verdict_A, verdict_B, same.
     """
-    from taskspace_utils import claims
-
-    keys = ["claim", "estimand"]
-    tables = [claims.verdicts(run) for run in (one, other)]
+    keys = ["claim", "estimand", "unit"]
     parts = [
-        some[[*keys, "unit", "verdict"]].assign(
-            text=[estimate_text(row) for _, row in some.iterrows()]
-        )
-        for some in tables
+        some[[*keys, "verdict"]].assign(text=[estimate_text(row) for _, row in some.iterrows()])
+        for some in (one, other)
     ]
-    both = parts[0].merge(parts[1], on=[*keys, "unit"], how="outer", suffixes=("_A", "_B"))
+    both = parts[0].merge(parts[1], on=keys, how="outer", suffixes=("_A", "_B"))
     both = both.rename(columns={"text_A": "A", "text_B": "B"}).fillna("–")
     return both.assign(same=both["verdict_A"] == both["verdict_B"])
 
@@ -409,7 +407,9 @@ def _size_in_words(row: pd.Series) -> str:
 
 
 def _claims_in_words(one: Run, other: Run) -> list[str]:
-    table = compare_claims(one, other)
+    from taskspace_utils import claims
+
+    table = compare_claims(claims.verdicts(one), claims.verdicts(other))
     lines = [f"{int(table['same'].sum())} of {len(table)} verdicts on claims are the same:"]
     for row in table.itertuples():
         verdict = row.verdict_A if row.same else f"{row.verdict_A} | {row.verdict_B}"

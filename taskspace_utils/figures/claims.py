@@ -46,7 +46,7 @@ def plot(table: pd.DataFrame) -> Figure:
                    label=verdict)  # fmt: skip
         for place in some.index.difference(known.index):
             ax.text(0.1, place, "no number", color=colour, fontsize=8, va="center")
-    ax.set_xscale("symlog", linthresh=2.0, linscale=1.5)
+    ax.set_xscale("symlog", linthresh=4.0, linscale=2.0)
     numbers = rows[["estimate", "low", "high"]].abs().max().max()
     reach = max(3.0, 1.2 * numbers) if pd.notna(numbers) else 3.0
     ticks = [t for t in (-100, -10, -4, -2, -1, 0, 1, 2, 4, 10, 100) if abs(t) <= reach]

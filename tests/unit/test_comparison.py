@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from types import SimpleNamespace
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,6 +13,7 @@ import pytest
 import taskspace_utils
 from taskspace_utils import comparison
 from taskspace_utils.cli import main
+from taskspace_utils.figures import claims as forest
 from taskspace_utils.store import InputError
 from taskspace_utils.tables import TABLES, Run, model_columns, write_run
 
@@ -218,13 +220,28 @@ def test_points_of_exchangeable_seeds_lie_inside_as_often_as_expected(tmp_path):
 def test_claims_stand_side_by_side(tmp_path):
     one = write(tmp_path / "a")
     other = write(tmp_path / "b", tables() | {"accuracy": tables()["accuracy"].assign(margin=-1.0)})
-    table = comparison.compare_claims(one, other).set_index("claim")
+    table = comparison.compare_claims(verdicts(one), verdicts(other)).set_index("claim")
     assert table.loc["F1", "verdict_B"] == "contrary"
     assert table.loc["F1", "B"] == "-1 [-1.1, -0.9]"
     assert table.loc["F2", "A"] == "no number"
     assert table["same"].tolist() == [table.loc["F1", "verdict_A"] == "contrary", True]
     said = comparison.report(one, other)[0]
     assert "F2 slope: not attempted" in said
+
+
+def test_claims_are_drawn_in_units_of_their_smallest_effect(tmp_path):
+    table = forest.load(verdicts(write(tmp_path / "a")))
+    row = table.iloc[0]
+    assert row["high"] - row["low"] == pytest.approx(0.2 / 0.02)
+    assert np.isnan(table.loc[1, "estimate"])
+    ax = forest.plot(table).axes[0]
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["F1  gain", "F2  slope"]
+    assert [text.get_text() for text in ax.texts] == ["no number"]
+    assert set(forest.LOOKS) == {
+        "consistent", "contrary", "negligible", "undetermined", "not attempted",
+    }  # fmt: skip
+    assert len({marker for _, marker in forest.LOOKS.values()}) == len(forest.LOOKS)
+    plt.close("all")
 
 
 def test_bad_input_is_named(tmp_path, capsys):
