@@ -364,10 +364,10 @@ def _sweep(options) -> None:
 
 
 def _compare(options) -> int:
-    from taskspace_utils import comparison
+    from taskspace_utils import comparison, comparison_text
 
     runs = [comparison.find_run(name) for name in (options.run_a, options.run_b)]
-    text, status = comparison.report(*runs, options.tolerance, options.all)
+    text, status = comparison_text.report(*runs, options.tolerance, options.all)
     print(text)
     return status
 

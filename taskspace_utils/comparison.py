@@ -25,7 +25,7 @@ UNITS = dict.fromkeys(
     ],
     "nats",
 ) | {"bits_per_token": "bits"}  # fmt: skip
-# Numbers without a natural size: their difference counts as a share of the larger one.
+# Numbers without a natural size: their difference counts as a share (see `_sizes`).
 RELATIVE = {"dot", "dot_masked", "norm", "participation", "overlap_lift", "tokens", "displacement"}
 # Where a margin within the tolerance of 0 changes its sign, one pair more or less is right.
 ONE_PAIR = {"accuracy": "n", "accuracy_before": "n_eval", "accuracy_after": "n_eval", "ties": ""}
@@ -116,7 +116,7 @@ def compare_cells(one: Run, other: Run, tolerance: float = TOLERANCE) -> Cells:
     return Cells(pd.DataFrame(rows, columns=names), far, pd.DataFrame(alone, columns=parts))
 
 
-def _read(run: Run, name: str) -> pd.DataFrame:
+def keyed(run: Run, name: str) -> pd.DataFrame:
     """A table whose keys are text, the same for 800 and 800.0."""
     table, (keys, columns) = run.table(name), TABLES[name]
     if missing := [c for c in (*keys, *columns) if c not in table]:
@@ -133,7 +133,7 @@ def _read(run: Run, name: str) -> pd.DataFrame:
 
 def _merged(one: Run, other: Run, name: str) -> pd.DataFrame:
     keys = TABLES[name][0]
-    tables = (_read(one, name), _read(other, name))
+    tables = (keyed(one, name), keyed(other, name))
     if name == "ladder":  # its accuracies are of the eval half, whose size the manifest knows
         pairs = one.manifest.get("parameters", {}).get("pairs_per_task", 4)
         tables[0]["n"] = pairs - pairs // 2
@@ -142,14 +142,14 @@ def _merged(one: Run, other: Run, name: str) -> pd.DataFrame:
 
 def _what(mine: pd.DataFrame, rest: pd.DataFrame, name: str) -> str:
     """What is new in these keys: values that the other run doesn't have, by column."""
-    new = {key: sorted(set(mine[key]) - set(rest[key]), key=_order) for key in TABLES[name][0]}
+    new = {key: sorted(set(mine[key]) - set(rest[key]), key=in_order) for key in TABLES[name][0]}
     if any(new.get(key) for key in MODEL_KEYS[1:]):
         new.pop("model")  # a name made of scale and seed says nothing more
     said = [f"{key} {some_of(values)}" for key, values in new.items() if values]
     return "; ".join(said) or "other combinations of the same keys"
 
 
-def _order(text: str) -> tuple:
+def in_order(text: str) -> tuple:
     return (0, int(text), "") if text.isdecimal() else (1, 0, text)
 
 
@@ -173,7 +173,7 @@ def _column(shared: pd.DataFrame, name: str, column: str, tolerance: float):
         distance = (a - b).abs().where(~gaps, 0.0)
         allowed = pd.Series(tolerance, shared.index)
         if column in RELATIVE:
-            distance = distance / np.maximum(a.abs(), b.abs()).where(lambda size: size > 0, 1.0)
+            distance = distance / _sizes(shared, column).where(lambda size: size > 0, 1.0)
             row["unit"] = "share"
         if column in ONE_PAIR:
             pairs = shared[ONE_PAIR[column]] if ONE_PAIR[column] else 1.0
@@ -192,6 +192,23 @@ def _column(shared: pd.DataFrame, name: str, column: str, tolerance: float):
                    for row_ in far[others].itertuples(index=False)]  # fmt: skip
     table["one"], table["other"] = a[far.index].astype(object), b[far.index].astype(object)
     return row, table.assign(difference=distance[far.index])
+
+
+def _sizes(shared: pd.DataFrame, column: str) -> pd.Series:
+    """What a difference is a share of: the larger of the two values.
+
+    Of what two tasks share (inner products, which can cancel to nearly nothing; lifts, which can
+    hang on a few parameters), the root of the product of both tasks' own, if that is larger.
+    """
+    size = np.maximum(shared[column].abs(), shared[f"{column}'"].abs())
+    if {"a", "b"} <= set(shared):
+        own = shared[shared["a"] == shared["b"]]
+        own = own.set_index([*MODEL_KEYS, "a"])[column].abs()
+        product = np.ones(len(shared))
+        for end in ("a", "b"):
+            product *= own.reindex(pd.MultiIndex.from_frame(shared[[*MODEL_KEYS, end]])).to_numpy()
+        size = size.where(size > np.sqrt(product), pd.Series(np.sqrt(product), shared.index))
+    return size.fillna(1.0)
 
 
 def likely_reasons(one: Run, other: Run) -> list[str]:
@@ -228,8 +245,8 @@ def same_weights(cells: Cells) -> str:
         return f"all {row['cells']} held-out losses are equal: the weights are probably the same"
     return (
         f"{row['cells'] - row['equal']} of {row['cells']} held-out losses differ, by up to "
-        f"{row['largest']:.2g} nats: the models were trained into other weights, and their cells "
-        "can differ by more than rounding"
+        f"{row['largest']:.2g} nats: the models were trained into other weights "
+        "(rounding grows in training: chapter 12), so their cells need not agree"
     )
 
 
@@ -248,7 +265,7 @@ def band(one: Run, other: Run, table: str, column: str | None = None) -> pd.Data
     keys = [key for key in TABLES[table][0] if key != "model"]
     if "seed" not in keys or not (one.has(table) and other.has(table)):
         return pd.DataFrame(columns=[*keys, "value", "low", "high", "n", "inside"])
-    point, rest = (_read(run, table)[[*keys, column]] for run in (one, other))
+    point, rest = (keyed(run, table)[[*keys, column]] for run in (one, other))
     point = point.rename(columns={column: "value"})
     cell = [key for key in keys if key != "seed"]
     parts = [point.iloc[:0].assign(low=np.nan, high=np.nan, n=0)]
@@ -305,115 +322,3 @@ def estimate_text(row: pd.Series) -> str:
     if pd.isna(row["low"]) and pd.isna(row["high"]):
         return f"{row['estimate']:.3g} [no interval]"
     return f"{row['estimate']:.3g} [{row['low']:.3g}, {row['high']:.3g}]"
-
-
-# ----------------------------------------------------------------------------------------- in words
-
-
-def report(one: Run, other: Run, tolerance: float = TOLERANCE, full: bool = False):
-    """All that is to say of two runs, for a terminal.
-
-    Args:
-        full: every column of every table, not the one that differs most.
-
-    Returns:
-        the text, and the exit status: 0 if the runs share cells and all are within the tolerance,
-        else 1.
-
-    Raises:
-        InputError: the runs have nothing in common.
-    """
-    cells = compare_cells(one, other, tolerance)
-    modelled = cells.summary["table"].map(lambda name: "model" in TABLES[name][0])
-    shared, inside = cells.summary[modelled.astype(bool)], bands(one, other)
-    if shared.empty and inside.empty:
-        raise InputError(
-            f"{one.folder} and {other.folder} have nothing in common: no number of the same "
-            f"model, seed, step and task. A has {_extent(one)}; B has {_extent(other)}"
-        )
-    lines = [f"A  {one.folder}: {_extent(one)}", f"B  {other.folder}: {_extent(other)}", ""]
-    lines += _cells_in_words(cells, tolerance, full, likely_reasons(one, other), shared.empty)
-    if len(inside):
-        lines += ["", "A's cells against the range of B's other seeds (never cell by cell):"]
-        lines += [
-            f"  {row.table + ' ' + row.column:<24}{row.inside:.0%} of {row.cells} inside the range "
-            f"of {row.seeds} seeds; {row.expected:.0%} expected if all are alike"
-            for row in inside.itertuples()
-        ]
-    lines += ["", *_claims_in_words(one, other)]
-    agree = len(shared) > 0 and cells.beyond.empty
-    return "\n".join(lines), 0 if agree else 1
-
-
-def _extent(run: Run) -> str:
-    names = [name for name in TABLES if run.has(name) and "model" in TABLES[name][0]]
-    models = pd.concat([_read(run, name)[MODEL_KEYS] for name in names[:1]] or [pd.DataFrame()])
-    if models.empty:
-        return "no models"
-    parts = []
-    for key in MODEL_KEYS[1:]:
-        values = sorted(set(models[key]) - {""}, key=_order)
-        parts += [f"{key} {some_of(values)}"] if values else []
-    return "; ".join(parts) or f"model {some_of(sorted(set(models['model'])))}"
-
-
-def _cells_in_words(cells: Cells, tolerance: float, full: bool, reasons: list, none: bool) -> list:
-    lines = []
-    if none:
-        lines.append("No cell is shared: the runs have no seed of one scale and step in common.")
-    else:
-        total = cells.summary[["cells", "equal", "within"]].sum()
-        n = total["cells"]
-        lines += [
-            f"{n} cells that both have: {total['equal']} equal to the last digit "
-            f"({total['equal'] / n:.2%}), {total['within']} within {tolerance:g} "
-            f"({total['within'] / n:.2%})",
-            f"  {'table':<10}{'cells':>9}{'equal':>9}{'within':>9}  largest difference (median)",
-        ]
-    for name, some in cells.summary.groupby("table", sort=False):
-        sums = some[["cells", "equal", "within"]].sum()
-        row = some.loc[(some["cells"] - some["within"]).add(some["largest"].fillna(0)).idxmax()]
-        columns = [row] if not full else [row for _, row in some.iterrows()]
-        for place, row in enumerate(columns):
-            counted = sums if not full else row
-            first = f"  {name if not place else '':<10}{counted['cells']:>9}{counted['equal']:>9}"
-            lines.append(f"{first}{counted['within']:>9}  {_size_in_words(row)}")
-    for (run, what), some in cells.alone.groupby(["run", "what"], sort=False):
-        lines.append(f"only {run} has, in {some_of(some['table'])}: {what}")
-    if len(cells.beyond):
-        lines += ["", f"{len(cells.beyond)} cells are beyond the tolerance:"]
-        for key in ("table", "scale", "seed", "step", "task"):
-            counts = cells.beyond[key].value_counts().head(4)
-            said = [f"{name} ({count})" for name, count in counts.items() if str(name)]
-            if said and len(cells.beyond[key].unique()) < len(cells.beyond):
-                lines.append(f"  {key:<7}{', '.join(said)}")
-        for row in cells.beyond.head(3).itertuples():
-            where = f"{row.model} step {row.step} {row.at}"
-            lines.append(f"  {row.table} {row.column}, {where}: {row.one!r} against {row.other!r}")
-        lines.append("  " + same_weights(cells))
-    if reasons:
-        lines += ["", "What differs between the runs:", *(f"  {reason}" for reason in reasons)]
-    elif len(cells.beyond):
-        lines += ["", "The manifests name no difference that could be a reason."]
-    return lines
-
-
-def _size_in_words(row: pd.Series) -> str:
-    if row["equal"] == row["cells"]:
-        return "none"
-    if pd.isna(row["largest"]):
-        return f"{row['column']}: {row['cells'] - row['equal']} differ"
-    return f"{row['column']} {row['largest']:.2g} {row['unit']} ({row['median']:.1g})".rstrip()
-
-
-def _claims_in_words(one: Run, other: Run) -> list[str]:
-    from taskspace_utils import claims
-
-    table = compare_claims(claims.verdicts(one), claims.verdicts(other))
-    lines = [f"{int(table['same'].sum())} of {len(table)} verdicts on claims are the same:"]
-    for row in table.itertuples():
-        verdict = row.verdict_A if row.same else f"{row.verdict_A} | {row.verdict_B}"
-        lines.append(f"  {row.claim} {row.estimand}: {verdict}")
-        if (row.A, row.B) != ("no number", "no number"):
-            lines.append(f"      A {row.A}, B {row.B} {row.unit}")
-    return lines

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import taskspace_utils
-from taskspace_utils import comparison
+from taskspace_utils import comparison, comparison_text
 from taskspace_utils.cli import main
 from taskspace_utils.figures import claims as forest
 from taskspace_utils.store import InputError
@@ -120,9 +120,25 @@ def test_how_far_cells_may_lie_apart(name, column, by, status, tmp_path):
     if name == "accuracy" and not np.isnan(by):
         assert row["largest"] == pytest.approx(by, rel=1e-6)
         assert row["median"] == 0
-    assert comparison.report(one, other)[1] == status
-    assert comparison.report(one, other, tolerance=5.0 if by < 2 else 0.0)[1] in (0, status)
+    assert comparison_text.report(one, other)[1] == status
+    assert comparison_text.report(one, other, tolerance=5.0 if by < 2 else 0.0)[1] in (0, status)
     assert list(cells.beyond["column"]) == [column] * status
+
+
+def test_an_inner_product_that_cancels_is_measured_by_both_tasks_own(tmp_path):
+    some = tables()
+    space = some["gradient"].reset_index(drop=True)
+    off = space.index[1]
+    space.loc[space["a"] == space["b"], "dot"] = 1e-4
+    space.loc[off, "dot"] = 1e-9
+    near, far = space.copy(), space.copy()
+    near.loc[off, "dot"] = 5e-8  # fifty times as much, and nothing beside 1e-4
+    far.loc[off, "dot"] = 5e-7
+    runs = [
+        write(tmp_path / str(i), some | {"gradient": t}) for i, t in enumerate((space, near, far))
+    ]
+    assert comparison.compare_cells(runs[0], runs[1]).beyond.empty
+    assert len(comparison.compare_cells(runs[0], runs[2]).beyond) == 1
 
 
 def test_what_is_far_apart_is_named_with_likely_reasons(tmp_path):
@@ -135,7 +151,7 @@ def test_what_is_far_apart_is_named_with_likely_reasons(tmp_path):
         "accuracy", "margin", "S", "0", "800", "bind",
     )  # fmt: skip
     assert far["other"] - far["one"] == pytest.approx(0.75)
-    said = comparison.report(one, other)[0]
+    said = comparison_text.report(one, other)[0]
     for part in (
         "1 cells are beyond the tolerance", "accuracy margin, S-seed0 step 800 task bind: ",
         "the code that decides numbers: abc against def",
@@ -149,9 +165,9 @@ def test_what_is_far_apart_is_named_with_likely_reasons(tmp_path):
 def test_other_weights_show_in_the_losses(tmp_path):
     one = write(tmp_path / "a")
     other = write(tmp_path / "b", changed("training", "loss", 1, 0.01))
-    assert "the models were trained into other weights" in comparison.report(one, other)[0]
+    assert "the models were trained into other weights" in comparison_text.report(one, other)[0]
     bare = write(tmp_path / "c", {"accuracy": changed("accuracy", "margin", 1, 1)["accuracy"]})
-    assert "no held-out losses" in comparison.report(one, bare)[0]
+    assert "no held-out losses" in comparison_text.report(one, bare)[0]
 
 
 def test_keys_that_one_run_alone_has_are_named(tmp_path):
@@ -166,7 +182,7 @@ def test_keys_that_one_run_alone_has_are_named(tmp_path):
         ("A", "training"): "step 0", ("B", "training"): "step 400",
         ("A", "gradient"): "step 0", ("B", "gradient"): "step 400",
     }  # fmt: skip
-    assert "only A has, in gradient, training: step 0" in comparison.report(one, other)[0]
+    assert "only A has, in gradient, training: step 0" in comparison_text.report(one, other)[0]
 
 
 def test_seeds_are_never_subtracted_but_seen_as_a_point_and_a_band(tmp_path):
@@ -184,7 +200,7 @@ def test_seeds_are_never_subtracted_but_seen_as_a_point_and_a_band(tmp_path):
         row = band.loc[cell]
         assert (row["value"], row["low"], row["high"]) == (point[cell], low, high)
         assert row["inside"] == (low <= point[cell] <= high)
-    said, status = comparison.report(one, other)
+    said, status = comparison_text.report(one, other)
     assert status == 1
     assert "no seed of one scale and step in common" in said
     assert "inside the range of 4 seeds; 60% expected" in said
@@ -195,7 +211,7 @@ def test_a_seed_is_no_part_of_its_own_band(tmp_path):
     bands = comparison.bands(one, other).set_index("table")
     assert bands.loc["accuracy", "seeds"] == 3
     assert bands.loc["accuracy", "expected"] == 0.5
-    assert comparison.report(one, other)[1] == 0
+    assert comparison_text.report(one, other)[1] == 0
     few = write(tmp_path / "c", tables(seeds=(0, 1)))
     assert comparison.bands(one, few).empty  # one other seed is no band
 
@@ -225,7 +241,7 @@ def test_claims_stand_side_by_side(tmp_path):
     assert table.loc["F1", "B"] == "-1 [-1.1, -0.9]"
     assert table.loc["F2", "A"] == "no number"
     assert table["same"].tolist() == [table.loc["F1", "verdict_A"] == "contrary", True]
-    said = comparison.report(one, other)[0]
+    said = comparison_text.report(one, other)[0]
     assert "F2 slope: not attempted" in said
 
 

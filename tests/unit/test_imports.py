@@ -36,6 +36,7 @@ ORDER = [
     "runs",
     "claims",
     "comparison",
+    "comparison_text",
     "figures",
     "explore",
     "exercises",
