@@ -111,7 +111,7 @@ def compare_cells(one: Run, other: Run, tolerance: float = TOLERANCE) -> Cells:
     names = ["table", "column", "unit", "cells", "equal", "within", "median", "largest"]
     keys = ["table", "column", *MODEL_KEYS, "task", "at", "one", "other", "difference"]
     far = pd.concat(beyond, ignore_index=True) if beyond else pd.DataFrame(columns=keys)
-    far = far.sort_values("difference", ascending=False, na_position="first", ignore_index=True)
+    far = far.sort_values("difference", ascending=False, ignore_index=True)
     parts = ["run", "table", "what", "rows"]
     return Cells(pd.DataFrame(rows, columns=names), far, pd.DataFrame(alone, columns=parts))
 
