@@ -55,13 +55,12 @@ def tables(run: Run) -> dict[str, bytes]:
 # ----------------------------------------------------------------------------------------- profiles
 
 
-@pytest.mark.parametrize("name", ["smoke", "laptop", "learnable", "blimp", "paper", "pythia"])
+@pytest.mark.parametrize("name", ["smoke", "laptop", "learnable", "blimp", "paper"])
 def test_the_profiles_that_are_shipped_are_sound(name):
     profile = runs.load_profile(name)
     assert profile.name == name
     assert all(models.load_scale(scale) for scale in profile.scales)
     assert set(profile.transfer_at) <= {0, *profile.probe_at, profile.steps}
-    assert profile.scales or profile.suite()
 
 
 def test_profiles_and_tunings_know_the_same_losses():
