@@ -120,6 +120,17 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--out", metavar="DIR", help="run folder (default: in the store)")
     _worker_options(sub)
 
+    sub = command("compare", _compare, "compare two runs: cell by cell, and claim by claim")
+    sub.add_argument("run_a", metavar="RUN_A", help="a run folder, or a shipped reference's name")
+    sub.add_argument("run_b", metavar="RUN_B", help="another one")
+    sub.add_argument("--tolerance", type=_size, default=1e-3, metavar="NATS",
+                     help="how far two cells may lie apart (default 0.001)")  # fmt: skip
+    sub.add_argument("--all", action="store_true", help="every column of every table")
+    sub.epilog = (
+        "Status: 0 if all shared cells are within the tolerance; 1 if some are not, or the runs "
+        "share no seed; 2 if nothing can be compared."
+    )
+
     sub = command("chapter", _chapter, "execute one chapter")
     sub.add_argument("chapter", metavar="NN", help="its number or name")
     _profile_option(sub)
@@ -197,6 +208,16 @@ def _count(text: str) -> int:
     if not (text.isdecimal() and int(text)):
         raise argparse.ArgumentTypeError(f"{text} is not a whole number from 1")
     return int(text)
+
+
+def _size(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 0")
+    return value
 
 
 def _names(text: str) -> list[str]:
@@ -351,6 +372,15 @@ def _sweep(options) -> None:
 
     run = runs.sweep(options.profile, options.out, options.workers, options.scheduler)
     say(f"run folder: {run.folder}")
+
+
+def _compare(options) -> int:
+    from taskspace_utils import comparison, comparison_text
+
+    runs = [comparison.find_run(name) for name in (options.run_a, options.run_b)]
+    text, status = comparison_text.report(*runs, options.tolerance, options.all)
+    print(text)
+    return status
 
 
 def _chapter(options) -> None:

@@ -7,14 +7,45 @@ imports no torch.
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import NamedTuple
 
 from taskspace_utils import store
 from taskspace_utils.store import InputError
 from taskspace_utils.yaml_files import read_yaml
 
+# What a profile of models that others trained leaves out: no line is trained on, the fewest do.
+OF_TRAINING = {"scales": [], "seeds": [], "steps": 0, "sentences": 10, "corpus_seed": 0}
 LOSSES = ("differential", "good", "continuation", "critical")  # `ftgd.LOSSES`, without its torch
+
+
+class Revision(NamedTuple):
+    """A checkpoint of a model that others trained: where it is, and its keys in tables."""
+
+    id: str
+    name: str
+    scale: str
+    seed: int
+    step: int
+
+    @property
+    def place(self) -> tuple[str, str | None]:
+        """A folder; or an id of the hub and a revision."""
+        folder = Path(self.id)
+        return (str(folder / self.name), None) if folder.is_dir() else (self.id, self.name)
+
+
+def step_of(revision: str) -> int:
+    """The step that a revision's name ends with.
+
+    Raises:
+        InputError: it ends with none.
+    """
+    if not (found := re.search(r"(\d+)$", revision)):
+        raise InputError(f"models: no step in revision {revision!r}; name one such as step512")
+    return int(found[1])
 
 
 @dataclass(frozen=True)
@@ -35,6 +66,10 @@ class Profile:
         ladder: scale, step, tasks and target (nats of train margin) of chapter 5's comparison of
             ways to teach; empty for none.
         without: constructions left out of the corpus; others fill their place (the grammar only).
+        models: in place of scales, seeds and steps: models that others trained. Each has `id` (of
+            the hub, or a folder) and `revisions` (of the hub, or folders in it) whose names end
+            with the step, such as step512; and, if there are several trainings of it, `seed` (0 by
+            default) and the `scale` that they have in common (by default the end of the id).
         chapters: parameters of chapters that differ from their defaults.
     """
 
@@ -54,10 +89,22 @@ class Profile:
     tunings: tuple[dict, ...]
     without: tuple[str, ...] = ()
     ladder: dict = field(default_factory=dict)
+    models: tuple[dict, ...] = ()
     chapters: dict = field(default_factory=dict)
 
     def __hash__(self) -> int:  # settings hold dictionaries, and caches need a hash
         return hash(store.key_of(asdict(self)))
+
+    def suite(self) -> list[Revision]:
+        """The checkpoints that `models` names."""
+        return [
+            Revision(
+                model["id"], str(name), model.get("scale", Path(model["id"]).name),
+                model.get("seed", 0), step_of(str(name)),
+            )
+            for model in self.models
+            for name in model["revisions"]
+        ]  # fmt: skip
 
     def tunings_of(self, *scales: str) -> list[dict]:
         """Keyword arguments of `ftgd.Config` for every tuning that is run on one of the scales."""
@@ -85,7 +132,10 @@ def load_profile(name: str) -> Profile:
         raise InputError(
             f"{path}: unknown setting {', '.join(map(repr, wrong))}; there are {', '.join(known)}"
         )
-    if wrong := [name for name in known if name not in (*given, "without", "ladder", "chapters")]:
+    optional = ("without", "ladder", "models", "chapters")
+    if given.get("models"):
+        given = OF_TRAINING | given
+    if wrong := [name for name in known if name not in (*given, *optional)]:
         raise InputError(f"{path}: missing setting: {', '.join(wrong)}")
     if given["tasks"] == "all":
         given["tasks"] = []
@@ -104,6 +154,7 @@ def _check_profile(profile: Profile) -> None:
         if type(getattr(profile, name)) is not int:
             raise InputError(f"{name} must be a whole number, not {getattr(profile, name)!r}")
     kinds = {"tasks": str, "scales": str, "seeds": int, "tunings": dict, "without": str}
+    kinds["models"] = dict
     for name, kind in (kinds | {"probe_at": int, "transfer_at": int}).items():
         values = getattr(profile, name)
         if not isinstance(values, tuple) or not all(type(value) is kind for value in values):
@@ -113,7 +164,9 @@ def _check_profile(profile: Profile) -> None:
             raise InputError(f"{name} must name each one once, not {values!r}")
     if not all(0 <= seed < 2**32 for seed in profile.seeds):
         raise InputError(f"seeds must be from 0 to 2^32 - 1, not {profile.seeds!r}")
-    if not profile.scales or not profile.seeds:
+    if profile.models:
+        _check_models(profile)
+    elif not profile.scales or not profile.seeds:
         raise InputError("scales and seeds must each name one at least")
     if profile.language not in ("grammar", "text"):
         raise InputError(f"language must be grammar or text, not {profile.language!r}")
@@ -129,17 +182,23 @@ def _check_profile(profile: Profile) -> None:
         raise InputError("chapters must be a mapping of chapters to their parameters")
     if profile.language == "text" and profile.without:
         raise InputError("real text has no constructions to leave out; without must be empty")
-    if profile.steps < 1 or profile.pairs_per_task < 4:
+    if profile.steps < (not profile.models) or profile.pairs_per_task < 4:
         raise InputError("steps must be at least 1, and pairs_per_task at least 4")
-    for step in (*profile.probe_at, *profile.transfer_at):
-        if not 0 <= step <= profile.steps:
-            raise InputError(f"step {step} is outside the training of {profile.steps} steps")
+    there = {one.step for one in profile.suite()}
+    for name in ("probe_at", "transfer_at"):
+        for step in getattr(profile, name):
+            if profile.models and step not in there:
+                raise InputError(f"{name}: no revision of models is of step {step}")
+            if not profile.models and not 0 <= step <= profile.steps:
+                raise InputError(
+                    f"{name}: step {step} is outside the training of {profile.steps} steps"
+                )
     for tuning in profile.tunings:
         if not isinstance(tuning.get("scales", []), list):
             raise InputError(f"tuning {tuning}: scales must be a list of names")
-        if unknown := set(map(str, tuning.get("scales", ()))) - set(profile.scales):
+        if unknown := set(map(str, tuning.get("scales", ()))) - set(scales_of(profile)):
             raise InputError(f"tuning {tuning}: the profile has no scale {', '.join(unknown)}")
-    for tuning in profile.tunings_of(*profile.scales):
+    for tuning in profile.tunings_of(*scales_of(profile)):
         if not set(tuning) <= {"loss", "k", "target", "delta", "max_steps", "max_displacement"}:
             raise InputError(f"tuning {tuning} has an unknown setting")
         if tuning.get("loss", "differential") not in LOSSES:
@@ -164,6 +223,34 @@ def _check_profile(profile: Profile) -> None:
     if len(set(named)) < len(named):
         raise InputError(
             "two tunings have the same loss, k and target: tables can't tell them apart"
+        )
+
+
+def scales_of(profile: Profile) -> list[str]:
+    """Names of all scales, of our own models or of others'."""
+    return list(dict.fromkeys([*profile.scales, *(one.scale for one in profile.suite())]))
+
+
+def _check_models(profile: Profile) -> None:
+    if profile.scales or profile.seeds or profile.steps or profile.ladder or profile.without:
+        raise InputError("models stand in place of scales, seeds, steps, ladder and without")
+    for model in profile.models:
+        if not {"id", "revisions"} <= set(model) <= {"id", "revisions", "seed", "scale"}:
+            raise InputError(
+                f"models: {model} must have id and revisions; seed and scale may stand"
+            )
+        names = model["revisions"]
+        if not isinstance(names, list) or not names or len(set(map(str, names))) < len(names):
+            raise InputError(f"models: revisions must be a list, each named once, not {names!r}")
+        if not isinstance(model["id"], str) or not isinstance(model.get("scale", ""), str):
+            raise InputError(f"models: {model}: id and scale are names")
+        if type(model.get("seed", 0)) is not int or model.get("seed", 0) < 0:
+            raise InputError(f"models: {model}: seed must be a whole number from 0")
+    keys = [one[2:] for one in profile.suite()]  # tables tell checkpoints apart by them
+    if twice := [key for key in keys if keys.count(key) > 1]:
+        raise InputError(
+            "models: two have the same scale, seed and step: {}, {}, {}; give each a scale or "
+            "seed of its own".format(*twice[0])
         )
 
 
@@ -209,8 +296,9 @@ def required_data(*parts: str) -> Path:
 def sweep_key(profile: Profile) -> str:
     """What a sweep's numbers depend on, found out without computing any."""
     settings = {k: v for k, v in vars(profile).items() if k not in ("name", "chapters")}
-    if not profile.without:
-        del settings["without"]  # what is run without it keeps its name in the store
+    for name in ("without", "models"):
+        if not settings[name]:
+            del settings[name]  # what is run without it keeps its name in the store
     if not profile.ladder:
         del settings["ladder"]
     else:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from taskspace_utils import jobs, store, trainings
+from taskspace_utils import jobs, preflight, store, trainings
 from taskspace_utils.cells import (
     METHODS,
     Cell,
@@ -31,7 +31,14 @@ from taskspace_utils.cells import (
     probing_cells,
     tables_of,
 )
-from taskspace_utils.profiles import Profile, data_key, load_profile, required_data, sweep_key
+from taskspace_utils.profiles import (
+    Profile,
+    data_key,
+    load_profile,
+    required_data,
+    scales_of,
+    sweep_key,
+)
 from taskspace_utils.store import InputError
 from taskspace_utils.tables import Run, model_columns, read_table, write_run
 
@@ -157,6 +164,8 @@ def assemble(
     about: dict, began: float,
 ) -> Run:  # fmt: skip
     """Write a run folder: the cells' tables, what is known of the pairs alone, the manifest."""
+    import torch
+
     from taskspace_utils.checks import bag_accuracy
     from taskspace_utils.hypotheses import lexical_diff
 
@@ -166,14 +175,17 @@ def assemble(
     if "transfer" in tables:
         tables["configs"] = _configs(tunings, about)
     tables["lexical"] = lexical_diff(pairs)
+    ladder = {"ladder": store.code_version("ladder")} if "ladder" in tables else {}
     manifest = {
         **about,
+        **ladder,
         "tasks": sorted(pairs["task"].unique()),
         "pairs": store.text_key(map(repr, pairs.itertuples(index=False))),
         "method": store.method_version(),
         "versions": store.versions(),
         **store.hardware(),
         "machine": platform.machine(),
+        "processor": torch.backends.cpu.get_cpu_capability(),  # other ones add in another order
         "threads": 1,
         "seconds": round(time.monotonic() - began, 1),
     }
@@ -224,8 +236,11 @@ def sweep(
         run, fault = _stored(folder, key)  # another process may have made it meanwhile
         if fault:
             store.say(f"{fault}; the run folder is put together again")
+        if run:
+            return run
+        preflight.check(profile, task_pairs(profile)["task"].nunique(), workers, bool(scheduler))
         compute = functools.partial(jobs.run, workers=workers, scheduler=scheduler)
-        return run or _swept(profile, folder, key, began, compute)
+        return _swept(profile, folder, key, began, compute)
 
 
 def _stored(folder: Path, key: str) -> tuple[Run | None, str]:
@@ -259,22 +274,35 @@ def _swept(profile: Profile, folder: Path, key: str, began: float, compute: Call
         for job in cell_jobs(cells, pairs, texts, after=place):
             cost = job.cost * _size(models[place][0])
             work.append(replace(job, cost=cost))
+    keys: list[dict] = [{}] * (len(work) - len(models))  # our own checkpoints know their keys
+    for one in profile.suite():
+        found = cell_jobs(_cells_at(profile, Source(*one.place), one.scale, one.step), pairs, texts)
+        work += found
+        keys += [{"scale": one.scale, "seed": one.seed, "step": one.step}] * len(found)
     say = f"profile {profile.name}: training {len(models)} models, probing them in"
-    store.say(f"{say} {len(work) - len(models)} cells")
-    results = compute(work)
+    if profile.models:
+        say = f"profile {profile.name}: probing {len(profile.suite())} checkpoints in"
+    store.say(f"{say} {len(keys)} cells")
+    results = [
+        {name: [row | key for row in rows] for name, rows in result.items()}
+        for result, key in zip(compute(work)[len(models) :], keys, strict=True)
+    ]
+    tables = tables_of(results)
     logs = [
         model_columns(log.drop(columns="step"), f"{scale}-seed{seed}", scale, seed, log["step"])
         for (scale, seed), path in zip(models, folders, strict=True)
         for log in [read_table(path / "training.csv")]
     ]
-    training = pd.concat(logs)
-    training = training[training["step"].isin(_steps(profile))]  # a longer one left more
-    tables = tables_of(results[len(models) :]) | {"training": training}
+    if logs:
+        training = pd.concat(logs)
+        tables["training"] = training[
+            training["step"].isin(_steps(profile))
+        ]  # longer ones left more
     about = {"key": key, "profile": profile.name, "pair_seed": profile.pair_seed} | {
         "parameters": {k: v for k, v in vars(profile).items() if k != "chapters"},
-        "bos": "bos",
+        "bos": "auto" if profile.models else "bos",
     }
-    tunings = profile.tunings_of(*profile.scales)
+    tunings = profile.tunings_of(*scales_of(profile))
     return assemble(folder, tables, pairs, tunings, about, began)
 
 
@@ -282,17 +310,23 @@ def _cells_of(profile: Profile, scale: str, folder: Path) -> list[Cell]:
     """All cells of a training's checkpoints, the longest first: no core waits at the end."""
     from taskspace_utils.pretraining import checkpoint_name
 
-    tasks, found = task_pairs(profile)["task"].unique(), []
-    steps_of = {"transfer": profile.transfer_at, "gradient": profile.probe_at}
+    found = []
     for step in _steps(profile):
-        methods = [method for method, at in steps_of.items() if step in at]
         source = Source(str(folder / checkpoint_name(step)))
-        found += probing_cells(source, tasks, profile.tunings_of(scale), methods)
+        found += _cells_at(profile, source, scale, step)
         asked = profile.ladder
         if asked and (scale, step) == (asked["scale"], asked["step"]):
             found += ladder_cells(source, asked["tasks"], asked["target"])
     kinds = ("gradient", "ladder", "transfer", "accuracy")
     return sorted(found, key=lambda cell: kinds.index(cell.kind))
+
+
+def _cells_at(profile: Profile, source: Source, scale: str, step: int) -> list[Cell]:
+    """The cells of one checkpoint, but for a ladder's."""
+    steps_of = {"transfer": profile.transfer_at, "gradient": profile.probe_at}
+    methods = [method for method, at in steps_of.items() if step in at]
+    tasks = task_pairs(profile)["task"].unique()
+    return probing_cells(source, tasks, profile.tunings_of(scale), methods)
 
 
 def cell_files(profile: Profile | str) -> pd.DataFrame:

@@ -40,8 +40,8 @@ def memory_part(m: Material, folder: Path, quick: bool = False) -> dict:
     table = pd.DataFrame(rows)
     measures = [] if quick else _measures(table)
     about = (
-        "resident memory above that of the interpreter once all code has run on a tiny model; `pairs` a task, half in "
-        "each half; float32 weights, made in the process"
+        "resident memory above that of the interpreter once all code has run on a tiny model; "
+        "`pairs` a task, half in each half; float32 weights, made in the process"
     )
     return {"about": about, "sizes": rows, "measures": measures, "agreement": {}}
 
