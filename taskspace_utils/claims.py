@@ -18,7 +18,7 @@ from taskspace_utils import estimands
 from taskspace_utils.measured import Estimate, Measured, NotMeasured
 from taskspace_utils.store import InputError, data_path
 from taskspace_utils.tables import Run
-from taskspace_utils.templates import read_yaml
+from taskspace_utils.yaml_files import read_yaml
 
 VERDICTS = ("consistent", "contrary", "negligible", "undetermined", "not attempted")
 RULES = ("positive", "non-inferior", "at least", "at most")

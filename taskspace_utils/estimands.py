@@ -28,7 +28,7 @@ from taskspace_utils.measured import (
 )
 from taskspace_utils.store import data_path
 from taskspace_utils.tables import MODEL_KEYS, read_table
-from taskspace_utils.templates import read_yaml
+from taskspace_utils.yaml_files import read_yaml
 
 ORDER_ONLY = 0.60  # accuracy of a bag of words up to which a task is order-only
 INTERVALS = 3  # fewest intervals between checkpoints that have a largest one

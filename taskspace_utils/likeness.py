@@ -16,7 +16,7 @@ from taskspace_utils import store
 from taskspace_utils.runs import OTHER_TEXT
 from taskspace_utils.spaces import transfer
 from taskspace_utils.tables import Run
-from taskspace_utils.templates import read_yaml
+from taskspace_utils.yaml_files import read_yaml
 
 KEYS = ["scale", "seed", "step"]
 

@@ -51,7 +51,7 @@ def parameters_of(scale: str) -> int:
     Raises:
         InputError: there is no such scale.
     """
-    from taskspace_utils.models import load_scale
+    from taskspace_utils.scales import load_scale
 
     try:
         row = load_scale(scale)

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from taskspace_utils import cells, models, preflight, profiles, runs, store
+from taskspace_utils import cells, models, preflight, profiles, runs, scales, store
 from taskspace_utils.cli import main
 from taskspace_utils.store import InputError
 from taskspace_utils.tables import TABLES
@@ -93,8 +93,8 @@ def test_the_machines_memory_is_known_here():
 
 @pytest.mark.parametrize("scale", ["XS", "S", "8M"])
 def test_a_scales_size_is_what_a_model_of_it_has(scale):
-    row = models.load_scale(scale)
-    real = sum(p.numel() for p in models.new_model(row, row.vocabulary, 0).parameters())
+    row = scales.load_scale(scale)
+    real = sum(p.numel() for p in scales.new_model(row, row.vocabulary, 0).parameters())
     assert preflight.parameters_of(scale) == pytest.approx(real, rel=0.03)
 
 
