@@ -32,6 +32,7 @@ def load(verdicts: pd.DataFrame) -> pd.DataFrame:
     return table[[*columns, "smallest", "unit"]]
 
 
+@figures.drawn
 def plot(table: pd.DataFrame) -> Figure:
     """A row an estimand; the grey band is what would be too small to matter, either way."""
     fig, ax = figures.new(7.0, 1.3 + 0.32 * len(table))

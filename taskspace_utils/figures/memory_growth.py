@@ -32,6 +32,7 @@ def load(found: dict[str, dict] | None = None) -> pd.DataFrame:
     return table[[*columns, "seconds", "failed"]]
 
 
+@figures.drawn
 def plot(table: pd.DataFrame) -> Figure:
     """Three panels: over tasks, over pairs, over parameters; the dotted line is the model alone."""
     fig, axes = figures.new(9.5, 3.4, columns=3)

@@ -47,6 +47,7 @@ def load(found: dict[str, dict] | None = None) -> pd.DataFrame:
     return table[columns].assign(verdict=verdict)
 
 
+@figures.drawn
 def plot(table: pd.DataFrame) -> Figure:
     """A row a comparison, on a logarithmic axis; hollow is the reader's own machine."""
     some = table[table["unit"] == "times"]

@@ -51,7 +51,7 @@ rename, run = os.replace, runs.jobs.run
 def child(name, order):
     os.environ["TASKSPACES_STORE"] = order["store"]
     os.setsid()
-    runs.jobs.run = lambda work, *others: run(work, order["workers"])
+    runs.jobs.run = lambda work, **others: run(work, order["workers"])
     if order["largest"]:  # file that the system allows, in bytes
         resource.setrlimit(resource.RLIMIT_FSIZE, (order["largest"], order["largest"]))
     left = [order["renames"]]
