@@ -229,7 +229,7 @@ def home(tmp_path, monkeypatch) -> Path:
     profile = replace(runs.load_profile("smoke"), name="tiny", **small)
     monkeypatch.setattr(runs, "load_profile", lambda name: profile)
     real = runs.jobs.run
-    monkeypatch.setattr(runs.jobs, "run", lambda work, *others: real(work, 1))
+    monkeypatch.setattr(runs.jobs, "run", lambda work, **others: real(work, 1))
     return tmp_path / "store"
 
 
