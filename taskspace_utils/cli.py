@@ -1,4 +1,4 @@
-"""The command line: `taskspaces …`. Each command calls one function of a room and prints a little.
+"""The command line: `taskspaces …`, its options, and how it ends.
 
 What a person must mend ends with one message and status 2; a chapter or a page that fails, or
 worker processes that are lost, with status 1. No torch is imported before a command needs it.
@@ -7,14 +7,11 @@ worker processes that are lost, with status 1. No torch is imported before a com
 from __future__ import annotations
 
 import argparse
-import functools
 import os
 import sys
-from pathlib import Path
 
 from taskspace_utils import __version__, store
 from taskspace_utils.store import InputError, say
-from taskspace_utils.tables import model_columns, write_run
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -59,7 +56,9 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(run=run)
         return sub
 
-    sub = command("generate", _generate, "write minimal pairs and a corpus of our own language")
+    sub = command(
+        "generate", commands.generate, "write minimal pairs and a corpus of our own language"
+    )
     sub.add_argument(
         "--out", required=True, metavar="PAIRS", help="file of pairs (.jsonl, .csv, .tsv)"
     )
@@ -71,11 +70,15 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--sentences", type=_whole, default=60_000, metavar="N", help="default 60000")
     sub.add_argument("--tasks", type=_names, metavar="A,B", help="only these tasks")
 
-    sub = command("check-pairs", _check_pairs, "list tasks, counts and faults of minimal pairs")
+    sub = command(
+        "check-pairs", commands.check_pairs, "list tasks, counts and faults of minimal pairs"
+    )
     sub.add_argument("path", help="a file of pairs, or a folder of such files")
     sub.add_argument("--strict", action="store_true", help="warnings are errors")
 
-    sub = command("pretrain", _pretrain, "train a model of a scale and keep its checkpoints")
+    sub = command(
+        "pretrain", commands.pretrain, "train a model of a scale and keep its checkpoints"
+    )
     sub.add_argument(
         "--scale", required=True, help="a row of data/scales.yml, such as S, M, L or 8M"
     )
@@ -91,13 +94,13 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--device", choices=["auto", "cpu", "cuda", "mps"],
                      help="default cpu, or TASKSPACES_DEVICE")  # fmt: skip
 
-    sub = command("score", _score, "score minimal pairs with a model")
+    sub = command("score", commands.score, "score minimal pairs with a model")
     _model_options(sub)
     _hardware_options(sub)
     _pair_options(sub)
     sub.add_argument("--out", required=True, metavar="DIR", help="folder for the tables")
 
-    sub = command("probe", _probe, "probe a model: transfer space and gradient space")
+    sub = command("probe", commands.probe, "probe a model: transfer space and gradient space")
     _model_options(sub)
     _pair_options(sub)
     sub.add_argument("--out", required=True, metavar="DIR", help="run folder for the tables")
@@ -115,12 +118,12 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--plan", action="store_true", help="say what it would take, and stop")
     _worker_options(sub)
 
-    sub = command("sweep", _sweep, "train and probe a profile's whole grid")
+    sub = command("sweep", commands.sweep, "train and probe a profile's whole grid")
     _profile_option(sub)
     sub.add_argument("--out", metavar="DIR", help="run folder (default: in the store)")
     _worker_options(sub)
 
-    sub = command("compare", _compare, "compare two runs: cell by cell, and claim by claim")
+    sub = command("compare", commands.compare, "compare two runs: cell by cell, and claim by claim")
     sub.add_argument("run_a", metavar="RUN_A", help="a run folder, or a shipped reference's name")
     sub.add_argument("run_b", metavar="RUN_B", help="another one")
     sub.add_argument("--tolerance", type=_size, default=1e-3, metavar="NATS",
@@ -131,18 +134,20 @@ def _parser() -> argparse.ArgumentParser:
         "share no seed; 2 if nothing can be compared."
     )
 
-    sub = command("chapter", _chapter, "execute one chapter")
+    sub = command("chapter", commands.chapter, "execute one chapter")
     sub.add_argument("chapter", metavar="NN", help="its number or name")
     _profile_option(sub)
     sub.add_argument("-p", action="append", default=[], metavar="NAME=VALUE", help="a parameter")
     sub.add_argument("--out", metavar="DIR", help="folder for the executed notebook")
 
-    sub = command("book", _book, "run what is missing and build the book")
+    sub = command("book", commands.book, "run what is missing and build the book")
     _profile_option(sub)
     sub.add_argument("--out", metavar="DIR", help="folder for html/ (default _build)")
     _worker_options(sub)
 
-    sub = command("redraw", _redraw, "draw a figure of the book again, from its table alone")
+    sub = command(
+        "redraw", commands.redraw, "draw a figure of the book again, from its table alone"
+    )
     sub.add_argument("name", nargs="?", help="a figure's label or module; without one, all listed")
     sub.add_argument("--tables", metavar="DIR", help="where tables lie (default _build/figures)")
     sub.add_argument(
@@ -152,7 +157,7 @@ def _parser() -> argparse.ArgumentParser:
                      help="with --run: which model, such as scale=M")  # fmt: skip
     sub.add_argument("--out", metavar="FILE", help=".png, .svg or .pdf (default NAME.png)")
 
-    sub = command("store", _store, "list, verify or prune what was computed")
+    sub = command("store", commands.look_after, "list, verify or prune what was computed")
     sub.add_argument("action", choices=["list", "verify", "prune"],
                      help="what is there; is it sound; remove what nothing can use")  # fmt: skip
     sub.add_argument("path", nargs="?", help="verify this run folder, checkpoint, … alone")
@@ -232,205 +237,6 @@ def _shares(text: str) -> list[float]:
     if not values or not all(0 < v <= 1 for v in values):
         raise argparse.ArgumentTypeError(f"{text}: shares are numbers above 0 and at most 1")
     return list(dict.fromkeys(values))
-
-
-# ------------------------------------------------------------------------------------ the commands
-
-
-def _generate(options) -> None:
-    from taskspace_utils.grammar import load_grammar
-    from taskspace_utils.pairs import write_pairs
-
-    if options.corpus and Path(options.corpus).resolve() == Path(options.out).resolve():
-        raise InputError(f"--corpus: {options.corpus} is the file of pairs; name another")
-    grammar = load_grammar()
-    pairs = grammar.pairs(options.pairs_per_task, options.seed, options.tasks)
-    lines = None
-    if options.corpus:
-        shown = {*pairs["good"], *pairs["bad"]}
-        lines = grammar.corpus(options.sentences, options.seed, exclude=shown)
-    write_pairs(options.out, pairs)
-    say(f"{len(pairs)} pairs of {pairs['task'].nunique()} tasks: {options.out}")
-    if lines is not None:
-        store.write_atomic(options.corpus, "".join(f"{line}\n" for line in lines))
-        say(f"{len(lines)} sentences: {options.corpus}")
-
-
-def _check_pairs(options) -> None:
-    from taskspace_utils.checks import as_text, check_table
-    from taskspace_utils.pairs import scan_pairs
-
-    pairs, faults = scan_pairs(options.path)
-    if len(pairs):
-        print(as_text(check_table(pairs, faults)))
-    for fault in faults:
-        print(f"{'error' if fault.error else 'warning'}: {fault}")
-    errors = sum(f.error or options.strict for f in faults)
-    print(f"{len(pairs)} pairs, {errors} errors, {len(faults) - errors} warnings")
-    if errors:
-        raise InputError(f"{options.path} has {errors} errors: mend the lines above")
-
-
-def _pretrain(options) -> None:
-    import torch
-
-    from taskspace_utils import jobs, runs
-    from taskspace_utils.models import chosen_hardware
-    from taskspace_utils.pretraining import pretrain, read_corpus
-    from taskspace_utils.scales import load_scale
-
-    device = chosen_hardware()[0]
-    scale = load_scale(options.scale)
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    corpus = read_corpus(options.corpus)
-    work = jobs.Job(
-        functools.partial(pretrain, device=device),
-        (scale, corpus, options.steps, options.seed, options.out),
-        name=f"training {scale.name}",
-        steps=lambda: runs.trained(Path(options.out), options.steps),
-    )  # fmt: skip
-    [folder] = jobs.run([work], workers=1)
-    say(f"checkpoints and training.csv: {folder}")
-
-
-def _pairs_of(options):
-    from taskspace_utils.pairs import read_pairs, scan_pairs
-
-    pairs = read_pairs(options.pairs, options.strict, options.skip_faulty)
-    if options.skip_faulty:
-        for fault in scan_pairs(options.pairs)[1]:
-            if fault.error or options.strict:
-                say(f"left out: {fault}")
-    if tasks := getattr(options, "tasks", None):
-        known = set(pairs["task"])
-        if missing := [t for t in tasks if t not in known]:
-            raise InputError(
-                f"--tasks: no task {', '.join(missing)} in {options.pairs}; it has "
-                + ", ".join(sorted(known))
-            )
-        pairs = pairs[pairs["task"].isin(tasks)].reset_index(drop=True)
-    return pairs
-
-
-def _score(options) -> None:
-    from taskspace_utils import scoring
-    from taskspace_utils.models import chosen_hardware, load_model
-
-    store.new_folder(options.out, "manifest.json")
-    pairs = _pairs_of(options)
-    lm = load_model(options.model, options.revision, options.bos, *chosen_hardware())
-    table, each = scoring.score(lm, pairs)
-    columns = ["task", "pair_id", "log_p_good", "log_p_bad", "margin"]
-    tables = {"accuracy": table, "margins": each[columns]}
-    manifest = {
-        "model": lm.name,
-        "weights": lm.weights,
-        "bos": lm.bos,
-        "pairs": store.text_key(map(repr, pairs.itertuples(index=False))),
-        "method": store.method_version(),
-        "versions": store.versions(),
-        **store.hardware(),
-    }
-    keyed = {name: model_columns(t, **lm.keys) for name, t in tables.items()}
-    write_run(options.out, keyed, manifest)
-    print(table.to_string(index=False, float_format="%.3f"))
-    say(f"tables: {options.out}")
-
-
-def _probe(options) -> None:
-    from taskspace_utils import cells, runs
-    from taskspace_utils.splits import split_pairs
-
-    unknown = set(options.methods) - set(cells.METHODS)
-    if unknown or not options.methods:
-        named = ", ".join(sorted(unknown)) or "none named"
-        raise InputError(f"--methods: {named}; there are transfer and gradient")
-    if not 0.1 < options.target < float("inf"):
-        raise InputError(f"--target is {options.target} nats; it must be above 0.1")
-    pairs = split_pairs(_pairs_of(options), options.pairs_per_task, options.seed)
-    texts: cells.Texts = {}
-    if options.text:
-        from taskspace_utils.pretraining import read_corpus
-
-        texts = read_corpus(options.text).neutral()
-    source = cells.Source(options.model, options.revision, options.bos)
-    tunings = [{"k": k, "target": options.target} for k in options.k]
-    if options.plan:
-        print(cells.plan(source, pairs, options.methods, len(tunings)))
-        return
-    about = {"pair_seed": options.seed, "pairs_per_task": options.pairs_per_task}
-    run = runs.probe(
-        source, pairs, options.out, options.methods, tunings, texts, about,
-        options.workers, options.scheduler,
-    )  # fmt: skip
-    say(f"run folder: {run.folder}")
-
-
-def _sweep(options) -> None:
-    from taskspace_utils import runs
-
-    run = runs.sweep(options.profile, options.out, options.workers, options.scheduler)
-    say(f"run folder: {run.folder}")
-
-
-def _compare(options) -> int:
-    from taskspace_utils import comparison, comparison_text
-
-    runs = [comparison.find_run(name) for name in (options.run_a, options.run_b)]
-    text, status = comparison_text.report(*runs, options.tolerance, options.all)
-    print(text)
-    return status
-
-
-def _chapter(options) -> None:
-    from taskspace_utils import chapters
-
-    store.store_path()  # refuses a store of a newer version before anything runs
-    path = chapters.run_chapter(options.chapter, options.profile, _given(options.p), options.out)
-    say(f"executed: {path}")
-
-
-def _given(texts: list[str]) -> dict[str, str]:
-    found = {}
-    for given in texts:
-        name, equals, value = given.partition("=")
-        if not equals:
-            raise InputError(f"-p {given}: write NAME=VALUE")
-        found[name] = value
-    return found
-
-
-def _book(options) -> None:
-    from taskspace_utils import book
-
-    book.build(options.profile, options.out, None, options.workers, options.scheduler)
-
-
-def _redraw(options) -> None:
-    from taskspace_utils import redraw
-
-    folder = Path(options.tables or store.project_root() / "_build" / "figures")
-    if options.name is None:
-        known = redraw.listing(folder)
-        print(known.to_string(index=False) if len(known) else f"no figures in {folder}")
-        say(f"with --run, figures can be drawn of a run folder: {', '.join(redraw.modules())}")
-        return
-    out = Path(options.out or f"{options.name}.png")
-    if out.suffix not in redraw.FORMATS:  # before anything is drawn
-        raise InputError(f"--out {out}: the name must end in {', '.join(redraw.FORMATS)}")
-    if options.p and not options.of:
-        raise InputError("-p names a model of a run: give --run too")
-    where = {n: int(v) if v.lstrip("-").isdecimal() else v for n, v in _given(options.p).items()}
-    say(f"figure: {redraw.save(redraw.redraw(options.name, folder, options.of, where), out)}")
-
-
-def _store(options) -> int:
-    from taskspace_utils import inventory
-
-    text, status = inventory.report(options.action, options.path, options.dry_run)
-    print(text)
-    return status
 
 
 if __name__ == "__main__":

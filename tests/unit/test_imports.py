@@ -36,6 +36,7 @@ ORDER = [
     "profiles",
     "trainings",
     "preflight",
+    "assembly",
     "runs",
     "comparison",
     "comparison_text",
@@ -47,6 +48,7 @@ ORDER = [
     "chapters",
     "book",
     "inventory",
+    "commands",
     "cli",
 ]
 

@@ -1,0 +1,67 @@
+"""Assembly: the tables of many cells, put together as a run folder."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from taskspace_utils import store
+from taskspace_utils.tables import Run, write_run
+
+
+def assemble(
+    out: Path, tables: dict[str, pd.DataFrame], pairs: pd.DataFrame, tunings: Iterable[dict],
+    about: dict, began: float,
+) -> Run:  # fmt: skip
+    """Write a run folder: the cells' tables, what is known of the pairs alone, the manifest."""
+    import torch
+
+    from taskspace_utils.checks import bag_accuracy
+    from taskspace_utils.hypotheses import lexical_diff
+
+    if "tasks" in tables:
+        bags = {task: bag_accuracy(some) for task, some in pairs.groupby("task")}
+        tables["tasks"]["bag_accuracy"] = tables["tasks"]["task"].map(bags)
+    if "transfer" in tables:
+        tables["configs"] = _configs(tunings, about)
+    tables["lexical"] = lexical_diff(pairs)
+    ladder = {"ladder": store.code_version("ladder")} if "ladder" in tables else {}
+    manifest = {
+        **about,
+        **ladder,
+        "tasks": sorted(pairs["task"].unique()),
+        "pairs": store.text_key(map(repr, pairs.itertuples(index=False))),
+        "method": store.method_version(),
+        "versions": store.versions(),
+        **store.hardware(),
+        "machine": platform.machine(),
+        "processor": torch.backends.cpu.get_cpu_capability(),  # other ones add in another order
+        "threads": 1,
+        "seconds": round(time.monotonic() - began, 1),
+    }
+    return write_run(out, tables, manifest)
+
+
+def _configs(tunings: Iterable[dict], about: dict) -> pd.DataFrame:
+    from taskspace_utils.ftgd import Config
+
+    rows = []
+    for config in (Config(**tuning) for tuning in tunings):
+        rows.append(
+            {
+                "tuning": config.id,
+                "loss": config.loss,
+                "optimiser": "gradient descent, full batch",
+                "step_rule": f"gain {config.delta:g} nats, at most {config.max_steps} steps",
+                "mask": "none" if config.k >= 1 else "top k of |g|",
+                "k": config.k,
+                "target": config.target,
+                "pair_seed": about["pair_seed"],
+                "tune_seed": "",  # a full batch leaves nothing to chance
+            }
+        )
+    return pd.DataFrame(rows)

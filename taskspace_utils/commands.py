@@ -1,0 +1,220 @@
+"""What the commands of `taskspaces` do: each calls one function of a room and prints a little.
+
+`cli` reads their options. No torch is imported before a command needs it.
+"""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+from taskspace_utils import store
+from taskspace_utils.store import InputError, say
+from taskspace_utils.tables import model_columns, write_run
+
+
+def generate(options) -> None:
+    """Write pairs, and a corpus that holds none of them."""
+    from taskspace_utils.grammar import load_grammar
+    from taskspace_utils.pairs import write_pairs
+
+    if options.corpus and Path(options.corpus).resolve() == Path(options.out).resolve():
+        raise InputError(f"--corpus: {options.corpus} is the file of pairs; name another")
+    grammar = load_grammar()
+    pairs = grammar.pairs(options.pairs_per_task, options.seed, options.tasks)
+    lines = None
+    if options.corpus:
+        shown = {*pairs["good"], *pairs["bad"]}
+        lines = grammar.corpus(options.sentences, options.seed, exclude=shown)
+    write_pairs(options.out, pairs)
+    say(f"{len(pairs)} pairs of {pairs['task'].nunique()} tasks: {options.out}")
+    if lines is not None:
+        store.write_atomic(options.corpus, "".join(f"{line}\n" for line in lines))
+        say(f"{len(lines)} sentences: {options.corpus}")
+
+
+def check_pairs(options) -> None:
+    """Print what is wrong or confounded in pairs."""
+    from taskspace_utils.checks import as_text, check_table
+    from taskspace_utils.pairs import scan_pairs
+
+    pairs, faults = scan_pairs(options.path)
+    if len(pairs):
+        print(as_text(check_table(pairs, faults)))
+    for fault in faults:
+        print(f"{'error' if fault.error else 'warning'}: {fault}")
+    errors = sum(f.error or options.strict for f in faults)
+    print(f"{len(pairs)} pairs, {errors} errors, {len(faults) - errors} warnings")
+    if errors:
+        raise InputError(f"{options.path} has {errors} errors: mend the lines above")
+
+
+def pretrain(options) -> None:
+    """Train one model."""
+    import torch
+
+    from taskspace_utils import jobs, runs
+    from taskspace_utils.models import chosen_hardware
+    from taskspace_utils.pretraining import pretrain, read_corpus
+    from taskspace_utils.scales import load_scale
+
+    device = chosen_hardware()[0]
+    scale = load_scale(options.scale)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    corpus = read_corpus(options.corpus)
+    work = jobs.Job(
+        functools.partial(pretrain, device=device),
+        (scale, corpus, options.steps, options.seed, options.out),
+        name=f"training {scale.name}",
+        steps=lambda: runs.trained(Path(options.out), options.steps),
+    )  # fmt: skip
+    [folder] = jobs.run([work], workers=1)
+    say(f"checkpoints and training.csv: {folder}")
+
+
+def _pairs_of(options):
+    from taskspace_utils.pairs import read_pairs, scan_pairs
+
+    pairs = read_pairs(options.pairs, options.strict, options.skip_faulty)
+    if options.skip_faulty:
+        for fault in scan_pairs(options.pairs)[1]:
+            if fault.error or options.strict:
+                say(f"left out: {fault}")
+    if tasks := getattr(options, "tasks", None):
+        known = set(pairs["task"])
+        if missing := [t for t in tasks if t not in known]:
+            raise InputError(
+                f"--tasks: no task {', '.join(missing)} in {options.pairs}; it has "
+                + ", ".join(sorted(known))
+            )
+        pairs = pairs[pairs["task"].isin(tasks)].reset_index(drop=True)
+    return pairs
+
+
+def score(options) -> None:
+    """Score pairs; write and print the table of accuracies."""
+    from taskspace_utils import scoring
+    from taskspace_utils.models import chosen_hardware, load_model
+
+    store.new_folder(options.out, "manifest.json")
+    pairs = _pairs_of(options)
+    lm = load_model(options.model, options.revision, options.bos, *chosen_hardware())
+    table, each = scoring.score(lm, pairs)
+    columns = ["task", "pair_id", "log_p_good", "log_p_bad", "margin"]
+    tables = {"accuracy": table, "margins": each[columns]}
+    manifest = {
+        "model": lm.name,
+        "weights": lm.weights,
+        "bos": lm.bos,
+        "pairs": store.text_key(map(repr, pairs.itertuples(index=False))),
+        "method": store.method_version(),
+        "versions": store.versions(),
+        **store.hardware(),
+    }
+    keyed = {name: model_columns(t, **lm.keys) for name, t in tables.items()}
+    write_run(options.out, keyed, manifest)
+    print(table.to_string(index=False, float_format="%.3f"))
+    say(f"tables: {options.out}")
+
+
+def probe(options) -> None:
+    """Probe a model with any pairs, or say what that would take."""
+    from taskspace_utils import cells, runs
+    from taskspace_utils.splits import split_pairs
+
+    unknown = set(options.methods) - set(cells.METHODS)
+    if unknown or not options.methods:
+        named = ", ".join(sorted(unknown)) or "none named"
+        raise InputError(f"--methods: {named}; there are transfer and gradient")
+    if not 0.1 < options.target < float("inf"):
+        raise InputError(f"--target is {options.target} nats; it must be above 0.1")
+    pairs = split_pairs(_pairs_of(options), options.pairs_per_task, options.seed)
+    texts: cells.Texts = {}
+    if options.text:
+        from taskspace_utils.pretraining import read_corpus
+
+        texts = read_corpus(options.text).neutral()
+    source = cells.Source(options.model, options.revision, options.bos)
+    tunings = [{"k": k, "target": options.target} for k in options.k]
+    if options.plan:
+        print(cells.plan(source, pairs, options.methods, len(tunings)))
+        return
+    about = {"pair_seed": options.seed, "pairs_per_task": options.pairs_per_task}
+    run = runs.probe(
+        source, pairs, options.out, options.methods, tunings, texts, about,
+        options.workers, options.scheduler,
+    )  # fmt: skip
+    say(f"run folder: {run.folder}")
+
+
+def sweep(options) -> None:
+    """Train and probe a profile's grid."""
+    from taskspace_utils import runs
+
+    run = runs.sweep(options.profile, options.out, options.workers, options.scheduler)
+    say(f"run folder: {run.folder}")
+
+
+def compare(options) -> int:
+    """Compare two runs; 1 where they differ."""
+    from taskspace_utils import comparison, comparison_text
+
+    runs = [comparison.find_run(name) for name in (options.run_a, options.run_b)]
+    text, status = comparison_text.report(*runs, options.tolerance, options.all)
+    print(text)
+    return status
+
+
+def chapter(options) -> None:
+    """Execute a chapter."""
+    from taskspace_utils import chapters
+
+    store.store_path()  # refuses a store of a newer version before anything runs
+    path = chapters.run_chapter(options.chapter, options.profile, _given(options.p), options.out)
+    say(f"executed: {path}")
+
+
+def _given(texts: list[str]) -> dict[str, str]:
+    found = {}
+    for given in texts:
+        name, equals, value = given.partition("=")
+        if not equals:
+            raise InputError(f"-p {given}: write NAME=VALUE")
+        found[name] = value
+    return found
+
+
+def book(options) -> None:
+    """Compute, run and draw the book."""
+    from taskspace_utils import book
+
+    book.build(options.profile, options.out, None, options.workers, options.scheduler)
+
+
+def redraw(options) -> None:
+    """Draw a figure from its table, or list the figures."""
+    from taskspace_utils import redraw
+
+    folder = Path(options.tables or store.project_root() / "_build" / "figures")
+    if options.name is None:
+        known = redraw.listing(folder)
+        print(known.to_string(index=False) if len(known) else f"no figures in {folder}")
+        say(f"with --run, figures can be drawn of a run folder: {', '.join(redraw.modules())}")
+        return
+    out = Path(options.out or f"{options.name}.png")
+    if out.suffix not in redraw.FORMATS:  # before anything is drawn
+        raise InputError(f"--out {out}: the name must end in {', '.join(redraw.FORMATS)}")
+    if options.p and not options.of:
+        raise InputError("-p names a model of a run: give --run too")
+    where = {n: int(v) if v.lstrip("-").isdecimal() else v for n, v in _given(options.p).items()}
+    say(f"figure: {redraw.save(redraw.redraw(options.name, folder, options.of, where), out)}")
+
+
+def look_after(options) -> int:
+    """List, verify or prune the store."""
+    from taskspace_utils import inventory
+
+    text, status = inventory.report(options.action, options.path, options.dry_run)
+    print(text)
+    return status
