@@ -10,7 +10,7 @@ import argparse
 import os
 import sys
 
-from taskspace_utils import __version__, store
+from taskspace_utils import __version__, commands, store
 from taskspace_utils.store import InputError, say
 
 
