@@ -234,15 +234,16 @@ def test_a_full_disk_is_one_line_and_leaves_what_was(here, model, monkeypatch, c
 
 
 def test_a_full_disk_while_probing_keeps_finished_cells(here, model, monkeypatch, capsys):
-    from taskspace_utils import cells, runs
+    from taskspace_utils import assembly, cells
 
     arguments = ["probe", *map(str, options(model)), "--methods", "gradient"]
     monkeypatch.setattr(cells.os, "cpu_count", lambda: 1)
-    real = runs.write_run
-    monkeypatch.setattr(runs, "write_run", lambda *a: (_ for _ in ()).throw(OSError(28, "full")))
+    real = assembly.write_run
+    full = OSError(28, "full")
+    monkeypatch.setattr(assembly, "write_run", lambda *a: (_ for _ in ()).throw(full))
     assert cli.main(arguments) == 2
     assert not (here / "out").exists()
-    monkeypatch.setattr(runs, "write_run", real)
+    monkeypatch.setattr(assembly, "write_run", real)
     monkeypatch.setattr(cells, "_compute", lambda *a: pytest.fail("computed again"))
     assert cli.main(arguments) == 0
     assert Run("out").has("gradient")
