@@ -51,6 +51,7 @@ rename, run = os.replace, runs.jobs.run
 def child(name, order):
     os.environ["TASKSPACES_STORE"] = order["store"]
     os.setsid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
     runs.jobs.run = lambda work, **others: run(work, order["workers"])
     if order["largest"]:  # file that the system allows, in bytes
         resource.setrlimit(resource.RLIMIT_FSIZE, (order["largest"], order["largest"]))
