@@ -176,9 +176,13 @@ def test_without_dask_the_message_says_what_to_install(monkeypatch):
     ],
 )
 def test_workers_that_are_not_fit_are_told_apart(change, message, home, monkeypatch):
-    monkeypatch.setenv("TASKSPACES_DATA", "")  # `fault` sets what the asker sees
+    for name in ("DATA", "DEVICE", "PRECISION"):  # `fault` sets what the asker sees
+        monkeypatch.setenv(f"TASKSPACES_{name}", "")
     store.write_atomic(home / ".seen-it", "")
-    fit = Asked(str(home), "", ".seen-it", cluster._code(), cluster._versions())
+    fit = Asked(
+        store=str(home), data="", token=".seen-it", device="cpu", precision="fp32",
+        code=cluster._code(), versions=cluster._versions(),
+    )  # fmt: skip
     worker = SimpleNamespace(address="tcp://node7:1", state=SimpleNamespace(nthreads=1))
     fault = replace(fit, **change).fault(worker)
     assert bool(fault) == bool(message)

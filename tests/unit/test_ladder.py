@@ -181,16 +181,14 @@ def test_the_interval_covers_a_mean_about_as_often_as_it_says():
 # ------------------------------------------------------------------------- cells, profile, figures
 
 
-def test_the_ladders_code_is_in_the_key_of_its_cells_alone(pairs, monkeypatch):
-    source = cells.Source("somewhere")
-    asked = [cells.Cell("accuracy", source), *cells.ladder_cells(source, ["agree"], 2)]
-    assert len(asked) == 1 + len(ladder.RUNGS)
-    keys = [job.arguments[3] for job in cells.cell_jobs(asked, pairs, {})]
-    monkeypatch.setattr(store, "code_version", lambda *rooms: " ".join(rooms))
-    monkeypatch.setattr(store, "method_version", lambda: "same")
-    other = [job.arguments[3] for job in cells.cell_jobs(asked, pairs, {})]
-    assert keys[0] != keys[1] == keys[2]
-    assert other[1] == other[2] != keys[1]
+def test_the_ladders_code_is_in_the_key_of_its_cells_alone(monkeypatch):
+    now = {kind: cells.present_code(kind) for kind in ("accuracy", "ladder")}
+    real = store.code_version
+    changed = {"ladder": "0" * 12}
+    monkeypatch.setattr(store, "code_version", lambda *rooms: changed.get(rooms[0]) or real(*rooms))
+    assert cells.present_code("accuracy") == now["accuracy"]
+    assert cells.present_code("ladder") != now["ladder"]
+    assert now["ladder"].keys() - now["accuracy"].keys() == {"ladder"}
 
 
 @pytest.mark.parametrize(
