@@ -11,7 +11,7 @@ from taskspace_utils import figures
 from taskspace_utils.store import data_path, project_root
 
 SIGNS = {"floor": ("|", "black"), "goal": ("|", "#009E73"), "limit": (">", "#D55E00")}
-VERDICTS = {None: "not judged", False: "under the floor", True: "floor reached"}
+VERDICTS = {None: "not judged", False: "floor missed", True: "floor reached"}
 
 
 def reports() -> dict[str, dict]:

@@ -66,7 +66,7 @@ MEMORY = {
 
 def test_verdicts_say_which_of_floor_and_goal_was_reached():
     table = speed_ratios.load({"shipped": SPEED}).set_index("name")
-    expected = ["goal reached", "floor reached", "under the floor", "not judged", "under the floor"]
+    expected = ["goal reached", "floor reached", "floor missed", "not judged", "floor missed"]
     assert table["verdict"].tolist() == expected
     assert np.isnan(table.loc["d", "reached"])
 
