@@ -14,7 +14,7 @@ from bs4 import BeautifulSoup
 from taskspace_utils import chapters, redraw
 
 CHAPTERS = [path.stem for path in chapters.chapters()]
-BACK = ["cluster", "notation", "references"]
+BACK = ["cluster", "notation", "reading_list", "references"]
 MAY_LACK: set[str] = set()  # labels of figures that profile smoke has no table for
 PAGES = ["book/intro", *(f"notebooks/{name}" for name in CHAPTERS), *(f"book/{n}" for n in BACK)]
 
