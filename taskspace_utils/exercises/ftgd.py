@@ -6,7 +6,7 @@ import numpy as np
 
 from taskspace_utils.exercises import Hint, compare, mistake, stage
 
-# ------------------------------------------------------------------------------ which terms are left
+# ----------------------------------------------------------------------------- which terms are left
 
 
 def _left(found) -> list[list[int]]:
@@ -45,8 +45,8 @@ def _(answer):
         _left(answer([0, 4, 6, 7, 8], [0, 5, 6, 7, 8])),
         [[1, 2, 3, 4], [1, 2, 3, 4]],
         {
-            "so it would be for a bigram model, which looks back by one word; {0} looks back to "
-            "the beginning.".format("a transformer"): [[1, 2], [1, 2]],
+            "so it would be for a bigram model, which looks back by one word; a "
+            "transformer looks back to the beginning.": [[1, 2], [1, 2]],
             "place 0 is BOS: nothing predicts it, so it has no term at all.": [[0, 1, 2, 3, 4]] * 2,
         },
         "what is left",
@@ -135,7 +135,7 @@ def _(good, bad):
     return list(range(start, len(good))), list(range(start, len(bad)))
 
 
-# ------------------------------------------------------------------------------------------ the mask
+# ----------------------------------------------------------------------------------------- the mask
 
 
 def _ones(found, size: int) -> list[int]:
@@ -243,7 +243,7 @@ def _(gradient, k):
     return (np.abs(gradient) > np.append(size, -1)[_count(gradient, k)]).astype(int)
 
 
-# ------------------------------------------------------------------------------------------ one step
+# ----------------------------------------------------------------------------------------- one step
 
 LINE = np.array([3.0, 4.0, 0.0])  # the margin rises by 3 and 4 along the first two weights
 WHERE = np.array([1.0, 1.0, 1.0])
@@ -271,7 +271,8 @@ def _(answer):
         gain,
         0.5,
         {
-            "the margin has fallen: g is the gradient of −m, so weights move by *minus* η·M∘g.": -0.5,
+            "the margin has fallen: g is the gradient of −m, so weights move by *minus* "
+            "η·M∘g.": -0.5,
             "the step gained 2.5 nats where 0.5 were asked for: in 5.4 the norm is squared.": 2.5,
             "δ is taken as a learning rate: η is δ divided by the squared norm of M∘g.": 12.5,
         },
@@ -334,7 +335,9 @@ def _(answer):
     )
 
 
-def _stepping(margin, gradient, w, mask, delta, left, *, size=None, sign=-1.0, halvings=30, first=0):
+def _stepping(
+    margin, gradient, w, mask, delta, left, *, size=None, sign=-1.0, halvings=30, first=0
+):
     """The right step with a fault of one's choice."""
     g = mask * gradient(w)
     squared = float(np.square(g).sum()) if size is None else size(g, gradient(w))

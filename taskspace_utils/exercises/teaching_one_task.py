@@ -89,7 +89,7 @@ def _(answer):
         end = _margins(answer("pair", 0.5, 3000), 3000)[-1]
         if not math.isfinite(end):
             raise OverflowError
-    except (ArithmeticError, Warning):
+    except ArithmeticError:
         raise Hint(
             "on its way to a margin of 3,000 nats something overflows: e to the power of 1,500 is "
             "no float. Write p with e to the power of −m, or note that it drops out of the "

@@ -77,11 +77,7 @@ def _(answer):
     tau.loc["a", "c"] = -tau.loc["a", "c"]
     tau.loc["b", "c"] = 0.0
     before = tau.copy()
-    try:
-        found = _square(answer(tau, pd.Series(LENGTHS)))
-    except (ArithmeticError, Warning):
-        raise Hint("a logarithm of a number that isn't positive is asked for: look at the signs "
-                   "before you take it.") from None  # fmt: skip
+    found = _square(answer(tau, pd.Series(LENGTHS)))
     if not before.equals(tau):
         raise Hint("the table that was given has changed: work on a copy, for others need it.")
     if np.isfinite(found[0, 1]) or np.isfinite(found[1, 0]):
