@@ -46,6 +46,7 @@ ORDER = [
     "exercises",
     "redraw",
     "chapters",
+    "editions",
     "book",
     "inventory",
     "commands",
