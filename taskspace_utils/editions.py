@@ -8,6 +8,7 @@ the wrong answers that they are there for. Nothing is run here.
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -115,11 +116,12 @@ def student(chapter: str | Path):
                 cell.source = cell.source.replace(solution[0], "")
             cell.source = re.sub(r"\n{3,}", "\n\n", cell.source).strip()
         elif "exercise" in cell.metadata.get("tags", []):
-            unwritten |= set(re.findall(r"^def (\w+)\(", cell.source, re.MULTILINE))
+            unwritten |= _made(cell.source)
             cell.source = stub(cell.source, path.name)
-        elif unwritten & _called(cell.source) and "exercises.check(" not in cell.source:
-            # Jupyter's "run all" goes on behind such a cell
+        elif unwritten & _used(cell.source) and "exercises.check(" not in cell.source:
+            # Jupyter's "run all" goes on behind such a cell, and behind those that need its results
             cell.metadata["tags"] = [*cell.metadata.get("tags", []), "raises-exception"]
+            unwritten |= _made(cell.source)
         _open(cell)
     notebook.cells = [c for c in notebook.cells if c.source]
     return notebook
@@ -139,8 +141,20 @@ def instructor(chapter: str | Path):
     return notebook
 
 
-def _called(source: str) -> set[str]:
-    return set(re.findall(r"\b(\w+)\(", source))
+def _made(source: str) -> set[str]:
+    """Names of the functions and values that code leaves behind."""
+    names = set()
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.FunctionDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Assign):
+            names |= {n.id for t in node.targets for n in ast.walk(t) if isinstance(n, ast.Name)}
+    return names
+
+
+def _used(source: str) -> set[str]:
+    nodes = ast.walk(ast.parse(source))
+    return {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
 
 
 def _open(cell):

@@ -98,7 +98,7 @@ def _(answer):
     bad = {word for d in differences for word, n in d.items() if n < 0}
     if alone := sorted(good ^ bad):
         raise Hint(
-            f"`{alone[0]}` and {len(alone) - 1} other words decide on one side only. Twenty pairs "
+            f"seen on one side only: {', '.join(f'`{word}`' for word in alone[:4])}. Twenty pairs "
             "are too few for a bag to notice, but a hundred more would show it: let each of them "
             "be good in one pair and bad in another."
         )
@@ -153,7 +153,7 @@ def _():
             for n in NOUNS for v in ("sleeps", "sings")]  # fmt: skip
 
 
-@mistake("own-twenty", "on one side only")
+@mistake("own-twenty", "seen on one side only")
 def _():
     """One direction, hidden by a new verb in each pair."""
     verbs = ["bake", "sing", "paint", "sail", "sew", "fly", "read", "write", "plough", "plead"]

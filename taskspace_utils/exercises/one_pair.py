@@ -185,7 +185,13 @@ def _(answer):
     compare(
         _places(answer(_table(), [("a b .", "c b ."), ("c b .", "a b .")])),
         [0, 1],
-        {right_or_not: [1], right_or_not.replace("> 0", ">= 0"): [0]},
+        {
+            right_or_not: [1],
+            right_or_not.replace("> 0", ">= 0"): [0],
+            "no change is seen where one of the two margins is exactly 0. From right or wrong to a "
+            "tie is a change, too; and a word that is left out of the sum leaves an exact 0, while "
+            "one that is subtracted afterwards may leave 0.0000000000000001.": [],
+        },
         "the list for two pairs whose margin is exactly 0 without their first word",
     )
 
@@ -226,6 +232,13 @@ def _(table, pairs):
         return (good > bad) - (good < bad)
 
     return [place for place, pair in enumerate(pairs) if sign(pair, 0) != sign(pair, 2)]
+
+
+@mistake("verdict-without-bos", "exactly 0. From")
+def _(table, pairs):
+    """Sees only changes from right to wrong and back, none to a tie."""
+    both = enumerate(_with_and_without(table, pairs))
+    return [place for place, (before, after) in both if before * after < 0]
 
 
 @mistake("verdict-without-bos", "wrong without `<bos>`")

@@ -47,7 +47,15 @@ exercises.check("bigram-margin", bigram_margin)
 ```
 
 ```{code-cell} ipython3
-bigram_margin({}, "a", "b")
+found = bigram_margin({}, "a", "b")
+```
+
+```{code-cell} ipython3
+twice = 2 * found
+```
+
+```{code-cell} ipython3
+math.sqrt(4)
 ```
 
 ```{exercise} To be thought about
@@ -103,7 +111,8 @@ def test_the_students_edition_has_a_stub_and_no_solution(chapter):
 def test_what_uses_an_unwritten_function_may_fail_and_the_notebook_runs_on(chapter):
     cells = [c for c in editions.student(chapter).cells if c.cell_type == "code"]
     may_fail = ["raises-exception" in c.metadata.get("tags", []) for c in cells]
-    assert may_fail == [False, False, True]  # the stub is only defined, and its check never raises
+    # the stub is only defined, and its check never raises; a value that depends on it is missing
+    assert may_fail == [False, False, True, True, False]
 
 
 def test_the_instructors_edition_has_everything_open_and_what_the_check_looks_at(chapter):
