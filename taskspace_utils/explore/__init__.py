@@ -6,8 +6,20 @@ the page only as text, never as markup, and without JavaScript something can sti
 
 from taskspace_utils.explore.atlas import space, views
 from taskspace_utils.explore.gains import balance
+from taskspace_utils.explore.groups import grouping, hypothesis
 from taskspace_utils.explore.markup import Html, picture
 from taskspace_utils.explore.questions import quiz
 from taskspace_utils.explore.words import difference, microscope
 
-__all__ = ["Html", "balance", "difference", "microscope", "picture", "quiz", "space", "views"]
+__all__ = [
+    "Html",
+    "balance",
+    "difference",
+    "grouping",
+    "hypothesis",
+    "microscope",
+    "picture",
+    "quiz",
+    "space",
+    "views",
+]

@@ -28,9 +28,9 @@ STYLE = """
 .@id .two > div { flex: 1 1 250px; min-width: 0; max-width: 460px; }
 .@id svg { display: block; width: 100%; height: auto; }
 .@id .grid { cursor: crosshair; }
-.@id .edge { stroke: currentColor; stroke-width: .12; }
-.@id .cursor { fill: none; stroke: currentColor; stroke-width: .35; }
-.@id .halo { fill: none; stroke: #ffffff; stroke-width: .7; }
+.@id .edge { stroke: #000000; stroke-width: .12; }
+.@id .cursor { fill: none; stroke: #000000; stroke-width: .4; }
+.@id .halo { fill: none; stroke: #ffffff; stroke-width: 1; }
 .@id .map g { transition: transform .5s; }
 .@id .map text { font-size: 13px; }
 .@id .ring { fill: none; stroke: currentColor; stroke-width: 2; }
