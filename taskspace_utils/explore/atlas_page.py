@@ -17,7 +17,7 @@ LIVE = """
 <label>column <select class="column"></select></label>
 </div>
 <p class="said" role="status"></p>
-<div class="through"></div>
+<div class="through" role="region" tabindex="0" aria-label="this cell in all models"></div>
 <div class="words"></div>
 """
 
@@ -185,6 +185,7 @@ const choose = () => {
     const one = rest.find(([key]) => key[0] === s && key[1] === when);
     return make("td", "", one ? say(at(one[1], i, j)) : "–");
   })));
+  find(".through").hidden = rest.length < 2;
   find(".through").replaceChildren(...rest.length > 1 ? [make("table", "", head, ...rows)] : []);
   const tasks = i === j ? [i] : [i, j];
   find(".words").replaceChildren(...tasks.map((task) => make("div", "",
