@@ -14,9 +14,9 @@ from taskspace_utils.store import InputError
 
 LIVE = """
 <div class="bar">
-<label>smallest effects × <input class="factor" type="range" min="-12" max="12" step="1" value="0">
+<label>smallest effects × <input class="factor" type="range" min="-12" max="12" value="0" />
 <output></output></label>
-<label>width of intervals × <input class="width" type="range" min="-12" max="4" step="1" value="0">
+<label>width of intervals × <input class="width" type="range" min="-12" max="4" value="0" />
 <output></output></label>
 <button type="button">as they were fixed</button>
 </div>

@@ -72,8 +72,8 @@ def hypothesis_widget(
     table = table[table.index.isin(known)]
     space, words = (one.loc[table.index, table.index] for one in (space, words))
     begin = w.Dropdown(options=start, description="start from")
-    boxes = {task: w.Text(description=task, style={"description_width": "16em"}, continuous_update=False)
-             for task in table.index}  # fmt: skip
+    look = {"style": {"description_width": "16em"}, "continuous_update": False}
+    boxes = {task: w.Text(description=task, **look) for task in table.index}
     said = w.HTML()
 
     def draw(*_) -> None:
