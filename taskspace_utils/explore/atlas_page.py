@@ -225,8 +225,9 @@ grid.addEventListener("keydown", (event) => {
   else return;
   event.preventDefault();
 });
-for (const select of [row, column]) select.addEventListener("input", choose);
-for (const one of [scale, measure]) one.addEventListener("input", draw);
+for (const select of [row, column]) select.addEventListener("change", choose);
+scale.addEventListener("input", draw);
+measure.addEventListener("change", draw);
 step.addEventListener("input", () => { wanted = stepsNow()[step.value][0]; draw(); });
 row.value = 0;
 column.value = Math.min(1, n - 1);

@@ -112,7 +112,8 @@ for (const box of document.querySelectorAll(".$id:not(.alive)")) {
   fill(".target", data.targets.map((g) => [g + (g === 1 ? " nat" : " nats"), g]));
   fill(".text", Object.keys(data.values).map((name) => [name, name]));
   fill(".harm", data.harms.map((name, i) => [name, i]));
-  for (const one of box.querySelectorAll("input, select")) one.addEventListener("input", show);
+  slider.addEventListener("input", show);
+  for (const one of box.querySelectorAll("select")) one.addEventListener("change", show);
   find(".bar").hidden = false;
   show();
 }

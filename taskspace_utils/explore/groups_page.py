@@ -138,9 +138,10 @@ const show = () => {
   find(".told").textContent = now.n_within
     ? `Within groups ${say(now.within)} (${now.n_within} pairs of tasks), between them `
       + `${say(now.between)}: a difference of ${say(now.difference)}. Slope beside the words: `
-      + `${say(now.slope)} standard deviations. Families permuted: p = ${say(now.p)}`
-      + (Number.isNaN(now.p) ? known < 5 ? `; ${known} families are too few for it.`
-        : ", since the groups say nothing between families that words do not say." : ".")
+      + `${say(now.slope)} standard deviations. Families permuted: `
+      + (!Number.isNaN(now.p) ? `p = ${say(now.p)}.` : known < 5
+        ? `no p, since ${known} families are too few.`
+        : "no p, since between families the groups say nothing that words do not say.")
     : "No two tasks are in one group: put some together.";
   find(".tries").textContent = seen.size < 2 ? "" : `You have tried ${seen.size} groupings. `
     + "The best p of several is smaller than a p that was asked for once.";
@@ -158,13 +159,13 @@ const fields = [], folds = [];
 for (const name of new Set(data.phenomena)) {
   const tasks = data.tasks.flatMap((_, i) => data.phenomena[i] === name ? [i] : []);
   const all = choice([new Option("as below", "")]);
-  all.addEventListener("input", () => {
+  all.addEventListener("change", () => {
     if (all.value !== "") for (const i of tasks) group[i] = +all.value;
     show();
   });
   const rows = tasks.map((i) => {
     fields[i] = choice([]);
-    fields[i].addEventListener("input", () => { group[i] = +fields[i].value; show(); });
+    fields[i].addEventListener("change", () => { group[i] = +fields[i].value; show(); });
     return make("label", "", make("span", "", data.tasks[i]), fields[i]);
   });
   const fold = make("details", "", make("summary", "", `${name}: ${tasks.length} `
@@ -175,7 +176,7 @@ for (const name of new Set(data.phenomena)) {
 }
 const begin = (labels) => { labels.forEach((g, i) => { group[i] = g; }); show(); };
 for (const name of Object.keys(data.presets)) start.append(new Option(name, name));
-start.addEventListener("input", () => begin(data.presets[start.value]));
+start.addEventListener("change", () => begin(data.presets[start.value]));
 find(".empty").addEventListener("click", () => begin(group.map(() => 0)));
 begin(data.presets[start.value]);
 """
