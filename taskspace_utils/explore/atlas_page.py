@@ -13,8 +13,8 @@ LIVE = """
 </div>
 <ul class="key"></ul>
 <div class="bar">
-<label>row <select class="row"></select></label>
-<label>column <select class="column"></select></label>
+<label>row <select class="across"></select></label>
+<label>column <select class="down"></select></label>
 </div>
 <p class="said" role="status"></p>
 <div class="through" role="region" tabindex="0" aria-label="this cell in all models"></div>
@@ -28,9 +28,10 @@ STYLE = """
 .@id .two > div { flex: 1 1 250px; min-width: 0; max-width: 460px; }
 .@id svg { display: block; width: 100%; height: auto; }
 .@id .grid { cursor: crosshair; }
-.@id .edge { stroke: #000000; stroke-width: .12; }
-.@id .cursor { fill: none; stroke: #000000; stroke-width: .4; }
-.@id .halo { fill: none; stroke: #ffffff; stroke-width: 1; }
+.@id :is(.edge, .cursor, .halo) { fill: none; stroke: #000000; stroke-width: .7;
+  vector-effect: non-scaling-stroke; }
+.@id .cursor { stroke-width: 2; }
+.@id .halo { stroke: #ffffff; stroke-width: 5; }
 .@id .map g { transition: transform .5s; }
 .@id .map text { font-size: 13px; }
 .@id .ring { fill: none; stroke: currentColor; stroke-width: 2; }
@@ -67,7 +68,7 @@ const at = (view, i, j) => data.cells[view][i * n + j];
 const say = (value) => value === null ? "no value" : (value / 1000).toFixed(2).replace("-", "−");
 const scales = [...new Set(data.keys.map((key) => key[0]))];
 const scale = find(".scale"), step = find(".step"), measure = find(".measure");
-const row = find(".row"), column = find(".column"), grid = find(".grid");
+const row = find(".across"), column = find(".down"), grid = find(".grid");
 let [wanted, asked] = [data.keys[data.first][1], data.keys[data.first]], view = data.first;
 scale.max = scales.length - 1;
 scale.value = scales.indexOf(asked[0]);
@@ -89,7 +90,7 @@ data.phenomena.forEach(([label], p) => {
   find(".key").append(make("li", "", svg, " " + label));
 });
 
-const edge = 2.2, side = n + edge + .3;
+const unit = n / 67, edge = 2.2 * unit, side = n + edge + .3 * unit;
 const svg = shape("svg", {viewBox: `${-edge} ${-edge} ${side} ${side}`, "aria-hidden": "true",
   "shape-rendering": "crispEdges"});
 const rects = data.cells[0].map((_, i) => shape("rect",
@@ -97,8 +98,8 @@ const rects = data.cells[0].map((_, i) => shape("rect",
 svg.append(...rects);
 data.tasks.forEach((_, i) => {
   const fill = data.phenomena[data.of[i]][1];
-  svg.append(shape("rect", {x: -1.7, y: i, width: 1.2, height: 1, fill}),
-    shape("rect", {x: i, y: -1.7, width: 1, height: 1.2, fill}));
+  svg.append(shape("rect", {x: -1.7 * unit, y: i, width: 1.2 * unit, height: 1, fill}),
+    shape("rect", {x: i, y: -1.7 * unit, width: 1, height: 1.2 * unit, fill}));
   if (i && data.of[i] !== data.of[i - 1]) svg.append(
     shape("line", {class: "edge", x1: 0, x2: n, y1: i, y2: i}),
     shape("line", {class: "edge", y1: 0, y2: n, x1: i, x2: i}));
@@ -203,9 +204,9 @@ const choose = () => {
         start && start + " ", word && make("b", "", word), word && " ", end))))));
 };
 const pointed = (event) => {
-  const area = svg.getBoundingClientRect(), unit = area.width / side;
+  const area = svg.getBoundingClientRect(), size = area.width / side;
   const cell = [event.clientY - area.top, event.clientX - area.left].map(
-    (v) => Math.floor(v / unit - edge));
+    (v) => Math.floor(v / size - edge));
   return cell.every((v) => v >= 0 && v < n) ? cell : null;
 };
 grid.setAttribute("aria-label", `Heat map, ${n} tasks by ${n} tasks. Arrow keys move, `

@@ -135,14 +135,16 @@ const show = () => {
   box.found = now;
   seen.add(group.join());
   strip(now);
-  find(".told").textContent = now.n_within
-    ? `Within groups ${say(now.within)} (${now.n_within} pairs of tasks), between them `
-      + `${say(now.between)}: a difference of ${say(now.difference)}. Slope beside the words: `
-      + `${say(now.slope)} standard deviations. Families permuted: `
-      + (!Number.isNaN(now.p) ? `p = ${say(now.p)}.` : known < 5
-        ? `no p, since ${known} families are too few.`
-        : "no p, since between families the groups say nothing that words do not say.")
-    : "No two tasks are in one group: put some together.";
+  const pairs = now.n_within + (now.n_within > 1 ? " pairs" : " pair") + " of tasks";
+  find(".told").textContent = now.n_within ? [
+    `Within groups ${say(now.within)} (${pairs}), between them ${say(now.between)}:`,
+    `a difference of ${say(now.difference)}.`,
+    Number.isNaN(now.slope) ? "No slope, since the words leave nothing of the groups."
+      : `Slope beside the words: ${say(now.slope)} standard deviations.`,
+    "Families permuted:", !Number.isNaN(now.p) ? `p = ${say(now.p)}.` : known < 5
+      ? `no p, since ${known} families are too few.`
+      : "no p, since between families the groups say nothing that words do not say.",
+  ].join(" ") : "No two tasks are in one group: put some together.";
   find(".tries").textContent = seen.size < 2 ? "" : `You have tried ${seen.size} groupings. `
     + "The best p of several is smaller than a p that was asked for once.";
   fields.forEach((select, i) => { select.value = group[i]; });
