@@ -61,7 +61,7 @@ def find_chapter(name: str | int | Path, root: Path | None = None) -> Path:
     known = {path.stem: path for path in chapters(root)}
     for stem, path in known.items():
         number, _, rest = stem.partition("_")
-        if wanted == stem or number.isdigit() and (wanted == rest or wanted.zfill(2) == number):
+        if wanted == stem or (number.isdigit() and (wanted == rest or wanted.zfill(2) == number)):
             return path
     there = ", ".join(known)
     raise InputError(f"no chapter {wanted!r}{_did_you_mean(wanted, known)}; there are {there}")
