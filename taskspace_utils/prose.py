@@ -16,13 +16,11 @@ from typing import NamedTuple
 PACE = 150  # words a minute: slow, as one reads what one wants to understand
 LINE = 5  # seconds for a line of code
 HIDDEN = {"remove-cell", "remove-input", "hide-input", "parameters", "exercise"}
-APART = re.compile(r"(?ms)^(`{3,}|:{3,})\{(exercise|solution)[-\w]*\}.*?^\1\s*$")
 WORD = re.compile(r"[A-Za-z][\w'’-]*")
-SILENT = [  # parts of Markdown that aren't read as prose
-    re.compile(r"(?ms)^(`{3,})\w*\n.*?^\1\s*$"),  # code in prose
-    re.compile(r"(?ms)^\$\$.*?\$\$[^\n]*$"),
-    re.compile(r"(?m)^\s*(`{3,}.*|:[\w-]+:.*|\([\w-]+\)=)$"),  # fences, options, labels
-]
+FENCE = re.compile(r"(?P<mark>`{3,}|:{3,})(?P<rest>(\{(?P<directive>[\w:-]+)\})?(?P<title>.*))$")
+OPTION = re.compile(r"(:[\w-]+:.*|\([\w-]+\)=)$")  # of a directive; a label
+DISPLAY = re.compile(r"(?ms)^\$\$$.*?^\$\$[^\n]*$")
+GATED = re.compile(r"(?ms)^```\{(exercise|solution)-start\}.*?^```\{\1-end\}\n```$")
 RESULT = re.compile(
     r"(?<![\w.])[-−+±]?(?:\d+\.\d+|\d+(?:\.\d+)?\s?%|\d+ (?:nats|seconds|percent)\b)(?![\w.]*\d)"
 )
@@ -56,7 +54,7 @@ def measure(notebook) -> Measure:
     cells = [c for c in notebook.cells if c.cell_type == "code" and c.source.strip()]
     shown = [n for c in cells if is_shown(c) and (n := _code_lines(c.source))]
     asked = [text for c in cells if "explore.quiz(" in c.source for text in _strings(c.source)]
-    words = sum(len(WORD.findall(body(text))) for text in [*texts, *asked])
+    words = _words(body("\n\n".join(texts))) + sum(map(_words, asked))
     practice = re.findall(r"^\*\([^)\n]*?(\d+) minutes", "\n".join(texts), re.MULTILINE)
     return Measure(
         words=words,
@@ -75,10 +73,24 @@ def is_shown(cell) -> bool:
 
 
 def body(text: str) -> str:
-    """The prose of a Markdown text: no exercises, no formulas on lines of their own, no code."""
-    for pattern in (APART, *SILENT):
-        text = pattern.sub("", text)
-    return text
+    """The prose of a Markdown text: no exercises, no formulas on lines of their own, no code.
+
+    What directives such as admonitions and definitions hold is prose; their options are not.
+    """
+    kept, open_fences, silent = [], [], 0  # silent: how many of the open fences hold no prose
+    for line in GATED.sub("", text).splitlines():
+        fence = FENCE.match(line)
+        if fence and open_fences and fence["rest"] == "" and fence["mark"] == open_fences[-1][0]:
+            silent -= open_fences.pop()[1]
+        elif fence:
+            quiet = not fence["directive"] or fence["directive"].startswith(("exercise", "sol"))
+            open_fences.append((fence["mark"], quiet))
+            silent += quiet
+            if not silent:
+                kept.append(fence["title"])
+        elif not silent and not OPTION.match(line):
+            kept.append(line)
+    return DISPLAY.sub("", "\n".join(kept))
 
 
 def typed_results(text: str) -> Iterator[tuple[str, str]]:
@@ -100,6 +112,10 @@ def typed_results(text: str) -> Iterator[tuple[str, str]]:
 def _code_lines(source: str) -> int:
     lines = (line.strip() for line in source.splitlines())
     return sum(bool(line) and not line.startswith("#") for line in lines)
+
+
+def _words(text: str) -> int:
+    return len(WORD.findall(text))
 
 
 def _strings(source: str) -> list[str]:

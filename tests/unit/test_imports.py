@@ -27,6 +27,7 @@ ORDER = [
     "layerwise",
     "quarters",
     "examination",
+    "hub",
     "lesions",
     "withholding",
     "maps",
