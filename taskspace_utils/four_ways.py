@@ -29,6 +29,7 @@ from taskspace_utils.models import LanguageModel
 
 WITHIN = 1e-3  # relative: float32 and finite differences agree no better
 DELTA, TARGET, TOLERANCE = 0.15, 0.3, 0.1  # nats: of a step, of the tuning, at its end
+MOST = 20  # steps: a way with a wrong sign would walk for ever
 
 
 class _TwoWords(torch.nn.Module):
@@ -130,7 +131,7 @@ def _rule(lm, pairs: pd.DataFrame, way: Callable, k: float) -> tuple[float, torc
     mask = torch.zeros_like(g)
     mask[order[: max(1, round(k * len(g)))]] = 1.0  # 5.6
     etas, now = [], start
-    while gain < TARGET - TOLERANCE:  # 5.5
+    while gain < TARGET - TOLERANCE and len(etas) < MOST:  # 5.5
         etas.append(min(DELTA, TARGET - gain) / float((mask * g).square().sum()))  # 5.4
         now = now - etas[-1] * mask * g
         gain = first - _value(lm, pairs, "differential", now)
