@@ -6,6 +6,7 @@ The numbers are those of the style that the book holds itself to; see `taskspace
 from __future__ import annotations
 
 import re
+from functools import cache
 
 import nbformat.v4 as nb
 import pytest
@@ -42,15 +43,18 @@ STEPS = {
 }  # displays that are a step on the way to a labelled one
 
 
+@cache
+def read(path):
+    return chapters.read_chapter(path)
+
+
 def text_of(path) -> str:
-    return "\n\n".join(
-        c.source for c in chapters.read_chapter(path).cells if c.cell_type == "markdown"
-    )
+    return "\n\n".join(c.source for c in read(path).cells if c.cell_type == "markdown")
 
 
 @pytest.mark.parametrize("path", EVERY)
 def test_cells_are_short_and_prose_outweighs_code(path):
-    found = prose.measure(chapters.read_chapter(path))
+    found = prose.measure(read(path))
     assert found.longest <= 20
     assert found.median <= 6
     assert found.words / max(found.lines, 1) >= 10
@@ -67,7 +71,7 @@ def test_a_chapter_opens_with_a_box_and_closes_with_what_was_seen(path):
     assert said == ["You will", "You learn", "You need"]
     assert text.index(box[0]) < text.find("\n## "), "the box stands before the first section"
     assert "\n## What we saw\n" in text
-    last = [c for c in chapters.read_chapter(path).cells if c.cell_type == "markdown"][-1].source
+    last = [c for c in read(path).cells if c.cell_type == "markdown"][-1].source
     assert re.search(r"^(## Further reading$|\*\*Further reading\.\*\*)", last, re.MULTILINE)
 
 
@@ -152,6 +156,6 @@ def test_the_opening_box_says_the_measured_minutes():
 
 @pytest.mark.parametrize("path", EVERY)
 def test_the_box_of_every_chapter_takes_that_line(path):
-    notebook = chapters.read_chapter(path)
+    notebook = read(path)
     first = next(c for c in notebook.cells if c.cell_type == "markdown").source
     assert "**It takes** about" in prose.opening(first, 1.0, prose.measure(notebook))
