@@ -1,0 +1,305 @@
+"""Pages that are filled when they are drawn: run times, minutes to read, claims, the API.
+
+A Sphinx extension. Where a page of `book/` says `@name`, or `@name(words)`, it gets text that is
+made here from what was measured (`run_times.csv`, which `book` writes), from chapters, from
+`data/` or from docstrings. A number can so be on a page without being typed. It runs inside
+Jupyter Book's process; only that draws the API, and only the API imports torch.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from taskspace_utils import store
+from taskspace_utils.chapters import chapters
+from taskspace_utils.claims import ledger
+from taskspace_utils.tables import reference_run
+
+WORDS, LINES = 180, 15  # what one reads in a minute: words of prose, lines of code
+TIMES = "run_times.csv"  # beside the pages, as the book that is being drawn measured it
+
+
+# ---------------------------------------------------------------------------------------- run times
+
+
+def run_times(executed: Iterable[Path]) -> pd.DataFrame:
+    """What papermill measured while it ran chapters.
+
+    Args:
+        executed: notebooks with papermill's metadata.
+
+    Returns:
+        chapter, profile, seconds of the whole (with the start of its kernel), cells, and the
+        seconds of the slowest cell; a row a chapter.
+    """
+    rows = []
+    for path in sorted(executed):
+        notebook = json.loads(path.read_text(encoding="utf-8"))
+        papermill = notebook["metadata"]["papermill"]
+        cells = [c for c in notebook["cells"] if c["cell_type"] == "code"]
+        seconds = [c["metadata"].get("papermill", {}).get("duration") or 0.0 for c in cells]
+        profile = papermill["parameters"].get("profile", "")
+        rows.append(
+            (path.stem, profile, papermill["duration"], len(cells), max(seconds, default=0.0))
+        )
+    columns = ["chapter", "profile", "seconds", "cells", "slowest_cell"]
+    return pd.DataFrame(rows, columns=columns).round({"seconds": 1, "slowest_cell": 1})
+
+
+def _run_times(folder: Path) -> str:
+    """The table of run times beside the pages; where none was measured, how to get one."""
+    path = folder / "book" / TIMES
+    if not path.is_file():
+        return "*These pages were drawn without running a chapter: `make book` runs and measures.*"
+    table = pd.read_csv(path)
+    titles = {p.stem: _chapter(p)["link"] for p in chapters()}
+    lines = ["| chapter | profile | seconds | slowest cell, s | cells |", "|---|---|--:|--:|--:|"]
+    for row in table.itertuples():
+        name = titles.get(row.chapter, row.chapter)
+        lines.append(
+            f"| {name} | {row.profile} | {row.seconds:.0f} | {row.slowest_cell:.1f} | {row.cells} |"
+        )
+    lines.append(f"| *all, if one ran after the other* | | {table['seconds'].sum():.0f} | | |")
+    return "\n".join(lines) + f"\n\nThe same as a file: {{download}}`{TIMES}`."
+
+
+def _reference_times(folder: Path) -> str:
+    """What the shipped runs cost, from their manifests."""
+    lines = ["| run | made with profile | device | threads | hours |", "|---|---|---|--:|--:|"]
+    for path in sorted(store.data_path("reference").glob("*/manifest.json")):
+        made = reference_run(path.parent.name).manifest
+        if "seconds" in made:
+            lines.append(
+                f"| `{path.parent.name}` | {made.get('profile', '')} | {made.get('device', '')} | "
+                f"{made.get('threads', '')} | {made['seconds'] / 3600:.1f} |"
+            )
+    return "\n".join(lines)
+
+
+# -------------------------------------------------------------------------------- chapters, as texts
+
+
+def _chapter(path: Path) -> dict:
+    """What the pages say of a chapter: number, label, title, a link, and its parts."""
+    text = path.read_text(encoding="utf-8")
+    text = re.sub(r"\A---\n.*?\n---\n", "", text, flags=re.S)
+    title = re.search(r"(?m)^# (.+)$", text)[1]
+    label = re.search(r"(?m)^\((ch-[\w-]+)\)=$", text)
+    number = int(path.stem[:2])
+    # a heading starts a line outside of code, where # would be a comment
+    code = re.compile(r"^```\{code-cell\}.*?^```$", re.S | re.M)
+    parts = re.split(r"(?m)^## ", code.sub(lambda m: m[0].replace("\n#", "\n #"), text))
+    link = f"{{ref}}`{number}. {title} <{label[1]}>`" if label else f"{number}. {title}"
+    return {"number": number, "title": title, "label": label and label[1], "link": link,
+            "parts": {p.split("\n", 1)[0] if i else "": p for i, p in enumerate(parts)}}  # fmt: skip
+
+
+def reading_minutes(text: str) -> float:
+    """Minutes to read a Markdown text: words of prose at 180, lines of code at 15 a minute."""
+    code = re.findall(r"^```\{code-cell\}.*?\n(.*?)^```$", text, re.S | re.M)
+    prose = re.sub(r"^```\{code-cell\}.*?^```$", "", text, flags=re.S | re.M)
+    prose = re.sub(r"(?m)^(```.*|:\w+:.*|\$\$.*|---|\(.*\)=)$", "", prose)
+    lines = [line for cell in code for line in cell.splitlines() if re.match(r"[^:\-\s]", line)]
+    return len(re.findall(r"[^\W_]+", prose)) / WORDS + len(lines) / LINES
+
+
+def minutes(what: str, root: Path | None = None) -> int:
+    """Minutes to read parts of the book, without the exercises unless they are asked for.
+
+    Args:
+        what: blank-separated: `05` a chapter, `05:ends` how it opens and closes, `05:first` its
+            opening and first section, `05:all` the chapter with its exercises, `intro` a page of
+            `book/`, `chapters` and `chapters:all` everything.
+    """
+    root = root or store.project_root()
+    known = {path.stem[:2]: path for path in chapters(root)}
+    total = 0.0
+    for word in what.split():
+        name, _, part = word.partition(":")
+        for number in known if name == "chapters" else [name]:
+            if number in known:
+                total += reading_minutes(_selected(_chapter(known[number])["parts"], part))
+            else:
+                total += reading_minutes((root / "book" / f"{name}.md").read_text("utf-8"))
+    return round(total)
+
+
+def _selected(parts: dict[str, str], part: str) -> str:
+    apart = [n for n in parts if n.startswith(("Exercise", "Further reading"))]
+    if part == "all":
+        return "\n".join(parts.values())
+    names = [name for name in parts if name not in apart]
+    if part == "ends":
+        names = [names[0], names[-1]]
+    elif part == "first":
+        names = names[:2]
+    return "\n".join(parts[name] for name in names)
+
+
+def _reading_times(folder: Path) -> str:
+    lines = ["| chapter | to read | with its exercises |", "|---|--:|--:|"]
+    for path in chapters():
+        number = path.stem[:2]
+        own = minutes(number), minutes(f"{number}:all")
+        lines.append(f"| {_chapter(path)['link']} | {own[0]} min | {own[1]} min |")
+    lines.append(f"| *all* | {minutes('chapters')} min | {minutes('chapters:all')} min |")
+    return "\n".join(lines)
+
+
+# --------------------------------------------------------------------------------- claims, citation
+
+
+def _claims(folder: Path) -> str:
+    """The ledger, claim by claim, as it was decided before the run that it judges."""
+    lines = ["| claim | in the words we know | the number | rule | smallest effect |"]
+    lines.append("|---|---|---|---|---|")
+    for claim in ledger():
+        said = " ".join(claim.words.split()).replace("|", "\\|")
+        lines.append(
+            f"| {claim.id} | {claim.statement} | {said} | {claim.rule} | "
+            f"{claim.smallest:g} {claim.unit} |"
+        )
+    return "\n".join(lines)
+
+
+def _citation(folder: Path) -> str:
+    """Both entries of CITATION.cff as BibTeX."""
+    cff = yaml.safe_load((store.project_root() / "CITATION.cff").read_text(encoding="utf-8"))
+    paper = cff["preferred-citation"]
+    names = " and ".join(f"{a['family-names']}, {a['given-names']}" for a in paper["authors"])
+    entries = {
+        "inproceedings{weber2024": (paper["title"], names, paper["year"],
+                                    "booktitle", paper["collection-title"]),
+        "software{taskspaces": (cff["title"], f"{{{cff['authors'][0]['name']}}}", "2026",
+                                "version", cff["version"]),
+    }  # fmt: skip
+    lines = ["```bibtex"]
+    for kind, (title, author, year, key, value) in entries.items():
+        lines += [f"@{kind},", f"  title = {{{title}}},", f"  author = {{{author}}},"]
+        lines += [f"  {key} = {{{value}}},", f"  year = {{{year}}}", "}"]
+    return "\n".join([*lines, "```"])
+
+
+def _changelog(folder: Path) -> str:
+    text = (store.project_root() / "CHANGELOG.md").read_text(encoding="utf-8")
+    return text.split("\n", 1)[1]
+
+
+# ------------------------------------------------------------------------------------------ the API
+
+
+def public_names() -> dict[str, list[str]]:
+    """The names of the flat public API by the room that they live in, in the rooms' order."""
+    import taskspace_utils
+
+    return {room: list(names) for room, names in taskspace_utils._HOME.items()}
+
+
+def _api(folder: Path) -> str:
+    """A section a room: what the room is for, then autodoc of each public name."""
+    parts = []
+    for room, names in public_names().items():
+        said = inspect.getdoc(importlib.import_module(f"taskspace_utils.{room}"))
+        first = said.split("\n\n")[0].replace("\n", " ").partition(": ")[2] or said.split("\n")[0]
+        parts.append(f"(room-{room})=\n## `{room}`\n\n{first[0].upper()}{first[1:]}\n")
+        for name in names:
+            full = f"taskspace_utils.{room}.{name}"
+            found = getattr(importlib.import_module(f"taskspace_utils.{room}"), name)
+            kind = "autoclass" if inspect.isclass(found) else "autofunction"
+            more = "   :members:\n" if kind == "autoclass" else ""
+            parts.append(f"```{{eval-rst}}\n.. {kind}:: {full}\n{more}```\n")
+    return "\n".join(parts)
+
+
+def uses(root: Path | None = None) -> dict[str, list[Path]]:
+    """The chapters whose code uses a public name, by that name, in order."""
+    homes = {name: room for room, names in public_names().items() for name in names}
+    found: dict[str, list[Path]] = {}
+    for path in chapters(root):
+        cells = re.findall(r"^```\{code-cell\}.*?\n(.*?)^```$", path.read_text("utf-8"), re.S | re.M)
+        source = "\n".join(re.sub(r"\A(---\n.*?\n---\n|(:.*\n)+)", "", c, flags=re.S) for c in cells)
+        seen = set()
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("taskspace_utils"):
+                seen |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                seen |= {node.attr} if homes.get(node.attr) == node.value.id else set()
+        for name in seen & set(homes):
+            found.setdefault(name, []).append(path)
+    return found
+
+
+EQUATIONS = re.compile(r"\bequations?\s+\d+\.\d+(?:(?:,| and| to)\s+\d+\.\d+)*")
+
+
+def equations(text: str) -> list[str]:
+    """The numbers of the equations that a docstring names, such as 5.4 and 5.6."""
+    return [n for match in EQUATIONS.findall(text) for n in re.findall(r"\d+\.\d+", match)]
+
+
+def as_rst(text: str) -> str:
+    """A docstring of ours as reStructuredText: code, signs that have a meaning there, equations."""
+    pieces = re.split(r"(`[^`]+`)", text)
+    for i, piece in enumerate(pieces):
+        if i % 2:
+            pieces[i] = f"`{piece}`"
+            continue
+        piece = re.sub(r"([*|\\]|(?<=\w)_(?!\w))", r"\\\1", piece)
+        pieces[i] = EQUATIONS.sub(
+            lambda m: re.sub(r"(\d+)\.(\d+)", r":eq:`eq-\1-\2`", m[0]), piece
+        )
+    return "".join(pieces)
+
+
+def _docstring(app, what, name, obj, options, lines: list[str]) -> None:
+    """Before a docstring is drawn: as reStructuredText, and with the chapters that it belongs to."""
+    said = "\n".join(lines)
+    lines[:] = as_rst(said).split("\n")
+    used = app.taskspaces_uses.get(name.rpartition(".")[2], []) if name.count(".") == 2 else []
+    numbers = {int(n.split(".")[0]) for n in equations(said)}
+    derived = [path for path in chapters() if int(path.stem[:2]) in numbers]
+    for word, paths in (("Derived in", derived), ("Used in", used)):
+        links = [_chapter(p) for p in paths]
+        links = [f":ref:`chapter {c['number']} <{c['label']}>`" for c in links if c["label"]]
+        if links:
+            lines += ["", f"*{word}* {', '.join(links)}."]
+
+
+# ------------------------------------------------------------------------------- a Sphinx extension
+
+MADE = {
+    "run-times": _run_times, "reference-times": _reference_times, "reading-times": _reading_times,
+    "claims": _claims, "citation": _citation, "changelog": _changelog, "api": _api,
+}  # fmt: skip
+
+
+def filled(text: str, folder: Path) -> str:
+    """A page with what its marks stand for: `@name` on a line of its own, `@minutes(…)` anywhere."""
+    text = re.sub(r"@minutes\(([^)]*)\)", lambda m: f"{minutes(m[1])} min", text)
+    return re.sub(
+        r"(?m)^@([a-z-]+)$", lambda m: MADE[m[1]](folder) if m[1] in MADE else m[0], text
+    )
+
+
+def setup(app) -> dict:
+    """Fill pages before they are parsed, and docstrings before they are drawn."""
+
+    def read(app, page: str, source: list[str]) -> None:
+        if page.startswith("book/"):
+            source[0] = filled(source[0], Path(app.srcdir))
+
+    app.setup_extension("sphinx.ext.autodoc")
+    app.setup_extension("sphinx.ext.napoleon")
+    app.taskspaces_uses = uses()
+    app.connect("source-read", read)
+    app.connect("autodoc-process-docstring", _docstring, priority=400)  # before napoleon, at 500
+    return {"parallel_read_safe": True}
