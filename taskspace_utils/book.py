@@ -25,7 +25,7 @@ from typing import Any
 
 import yaml
 
-from taskspace_utils import jobs, redraw, store
+from taskspace_utils import jobs, prose, redraw, store
 from taskspace_utils.chapters import BuildError, chapters, check_parameters, execute, find_chapter
 
 # npm packages and the files taken from each: with them, pages need no network to be read.
@@ -212,7 +212,8 @@ def _page(executed: Path, parameters: Mapping[str, Any], profile: str, figures: 
         f'<a href="../_sources/notebooks/{executed.name}">executed notebook</a></p>'
     )
     title = next(c for c in notebook.cells if c.cell_type == "markdown")
-    title.source = re.sub(r"(?m)^# .+$", rf"\g<0>\n\n{line}", title.source, count=1)
+    opened = prose.opening(title.source, seconds, prose.measure(notebook))
+    title.source = re.sub(r"(?m)^# .+$", rf"\g<0>\n\n{line}", opened, count=1)
     return nbformat.writes(notebook)
 
 

@@ -32,7 +32,7 @@ def test_the_book_leads_through_all_pages_in_order(smoke_book):
     assert names == ["#", *(f"notebooks/{c}" for c in CHAPTERS), *BACK]  # first, the page itself
 
 
-@pytest.mark.parametrize("name", CHAPTERS)
+@pytest.mark.parametrize("name", [name for name in CHAPTERS if name[:2].isdigit()])
 def test_a_chapter_has_the_number_of_its_file(name, smoke_book):
     html = (smoke_book / "notebooks" / f"{name}.html").read_text(encoding="utf-8")
     soup = BeautifulSoup(html, "html.parser")

@@ -45,6 +45,7 @@ ORDER = [
     "explore",
     "exercises",
     "redraw",
+    "prose",
     "chapters",
     "book",
     "inventory",
