@@ -9,6 +9,7 @@ Jupyter Book's process; only that draws the API, and only the API imports torch.
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import inspect
 import json
@@ -18,13 +19,13 @@ from pathlib import Path
 
 import pandas as pd
 import yaml
+from jupytext.myst import myst_to_notebook
 
-from taskspace_utils import store
-from taskspace_utils.chapters import chapters
+from taskspace_utils import prose, store
+from taskspace_utils.chapters import chapters, read_chapter
 from taskspace_utils.claims import ledger
 from taskspace_utils.tables import reference_run
 
-WORDS, LINES = 180, 15  # what one reads in a minute: words of prose, lines of code
 TIMES = "run_times.csv"  # beside the pages, as the book that is being drawn measured it
 
 
@@ -42,7 +43,8 @@ def run_times(executed: Iterable[Path]) -> pd.DataFrame:
         seconds of the slowest cell; a row a chapter.
     """
     rows = []
-    for path in sorted(executed):
+    order = {path.stem: place for place, path in enumerate(chapters())}
+    for path in sorted(executed, key=lambda path: order.get(path.stem, len(order))):
         notebook = json.loads(path.read_text(encoding="utf-8"))
         papermill = notebook["metadata"]["papermill"]
         cells = [c for c in notebook["cells"] if c["cell_type"] == "code"]
@@ -61,7 +63,7 @@ def _run_times(folder: Path) -> str:
     if not path.is_file():
         return "*These pages were drawn without running a chapter: `make book` runs and measures.*"
     table = pd.read_csv(path)
-    titles = {p.stem: _chapter(p)["link"] for p in chapters()}
+    titles = {p.stem: _chapter(p)[1] for p in chapters()}
     lines = ["| chapter | profile | seconds | slowest cell, s | cells |", "|---|---|--:|--:|--:|"]
     for row in table.itertuples():
         name = titles.get(row.chapter, row.chapter)
@@ -74,13 +76,13 @@ def _run_times(folder: Path) -> str:
 
 def _reference_times(folder: Path) -> str:
     """What the shipped runs cost, from their manifests."""
-    lines = ["| run | made with profile | device | threads | hours |", "|---|---|---|--:|--:|"]
+    lines = ["| run | made with profile | device | threads | minutes |", "|---|---|---|--:|--:|"]
     for path in sorted(store.data_path("reference").glob("*/manifest.json")):
         made = reference_run(path.parent.name).manifest
         if "seconds" in made:
             lines.append(
                 f"| `{path.parent.name}` | {made.get('profile', '')} | {made.get('device', '')} | "
-                f"{made.get('threads', '')} | {made['seconds'] / 3600:.1f} |"
+                f"{made.get('threads', '')} | {made['seconds'] / 60:.1f} |"
             )
     return "\n".join(lines)
 
@@ -88,70 +90,66 @@ def _reference_times(folder: Path) -> str:
 # -------------------------------------------------------------------------------- chapters, as texts
 
 
-def _chapter(path: Path) -> dict:
-    """What the pages say of a chapter: number, label, title, a link, and its parts."""
+@functools.cache
+def _chapter(path: Path) -> tuple[str, str]:
+    """A chapter's name in a sentence, such as *chapter 5*, and a link to it that has its title."""
     text = path.read_text(encoding="utf-8")
-    text = re.sub(r"\A---\n.*?\n---\n", "", text, flags=re.S)
     title = re.search(r"(?m)^# (.+)$", text)[1]
-    label = re.search(r"(?m)^\((ch-[\w-]+)\)=$", text)
-    number = int(path.stem[:2])
-    # a heading starts a line outside of code, where # would be a comment
-    code = re.compile(r"^```\{code-cell\}.*?^```$", re.S | re.M)
-    parts = re.split(r"(?m)^## ", code.sub(lambda m: m[0].replace("\n#", "\n #"), text))
-    link = f"{{ref}}`{number}. {title} <{label[1]}>`" if label else f"{number}. {title}"
-    return {"number": number, "title": title, "label": label and label[1], "link": link,
-            "parts": {p.split("\n", 1)[0] if i else "": p for i, p in enumerate(parts)}}  # fmt: skip
-
-
-def reading_minutes(text: str) -> float:
-    """Minutes to read a Markdown text: words of prose at 180, lines of code at 15 a minute."""
-    code = re.findall(r"^```\{code-cell\}.*?\n(.*?)^```$", text, re.S | re.M)
-    prose = re.sub(r"^```\{code-cell\}.*?^```$", "", text, flags=re.S | re.M)
-    prose = re.sub(r"(?m)^(```.*|:\w+:.*|\$\$.*|---|\(.*\)=)$", "", prose)
-    lines = [line for cell in code for line in cell.splitlines() if re.match(r"[^:\-\s]", line)]
-    return len(re.findall(r"[^\W_]+", prose)) / WORDS + len(lines) / LINES
+    label = re.search(r"(?m)^\((ch-[\w-]+|warmup-[\w-]+)\)=$", text)
+    number = f"{int(path.stem[:2])}. " if path.stem[:2].isdigit() else ""
+    target = label[1] if label else ""
+    return target, f"{{ref}}`{number}{title} <{target}>`" if label else f"{number}{title}"
 
 
 def minutes(what: str, root: Path | None = None) -> int:
-    """Minutes to read parts of the book, without the exercises unless they are asked for.
+    """Minutes to read parts of the book, as `prose` counts them, without the exercises.
 
     Args:
-        what: blank-separated: `05` a chapter, `05:ends` how it opens and closes, `05:first` its
-            opening and first section, `05:all` the chapter with its exercises, `intro` a page of
-            `book/`, `chapters` and `chapters:all` everything.
+        what: blank-separated: `05` a chapter, `05:ends` how it opens and closes, `intro` a page of
+            `book/`, `warmup_grammar`, and `chapters` for all.
     """
     root = root or store.project_root()
-    known = {path.stem[:2]: path for path in chapters(root)}
+    known = {_short(path): path for path in chapters(root)}
     total = 0.0
     for word in what.split():
         name, _, part = word.partition(":")
-        for number in known if name == "chapters" else [name]:
-            if number in known:
-                total += reading_minutes(_selected(_chapter(known[number])["parts"], part))
+        for one in known if name == "chapters" else [name]:
+            text = known.get(one, root / "book" / f"{one}.md").read_text(encoding="utf-8")
+            if part == "ends":
+                total += sum(_exactly(section) for section in _ends(text))
             else:
-                total += reading_minutes((root / "book" / f"{name}.md").read_text("utf-8"))
+                total += _exactly(text)
     return round(total)
 
 
-def _selected(parts: dict[str, str], part: str) -> str:
-    apart = [n for n in parts if n.startswith(("Exercise", "Further reading"))]
-    if part == "all":
-        return "\n".join(parts.values())
-    names = [name for name in parts if name not in apart]
-    if part == "ends":
-        names = [names[0], names[-1]]
-    elif part == "first":
-        names = names[:2]
-    return "\n".join(parts[name] for name in names)
+def _said(path: Path) -> str:
+    return f"chapter {int(_short(path))}" if _short(path).isdigit() else "the warm-up"
+
+
+def _short(path: Path) -> str:
+    """05 for `05_ftgd.md`; what has no number, by its whole name."""
+    return path.stem[:2] if path.stem[:2].isdigit() else path.stem
+
+
+def _ends(text: str) -> list[str]:
+    """What stands before a chapter's first section, and its section *What we saw*."""
+    text = re.sub(r"\A---\n.*?\n---\n", "", text, flags=re.S)
+    opening, *sections = re.split(r"(?m)^## ", text)
+    return [opening, *(s for s in sections if s.startswith("What we saw"))]
+
+
+def _exactly(text: str) -> float:
+    """Minutes, not rounded as for a chapter's opening box."""
+    measured = prose.measure(myst_to_notebook(text))
+    return measured.words / prose.PACE + measured.lines * prose.LINE / 60
 
 
 def _reading_times(folder: Path) -> str:
-    lines = ["| chapter | to read | with its exercises |", "|---|--:|--:|"]
+    lines = ["| chapter | to read | its exercises |", "|---|--:|--:|"]
     for path in chapters():
-        number = path.stem[:2]
-        own = minutes(number), minutes(f"{number}:all")
-        lines.append(f"| {_chapter(path)['link']} | {own[0]} min | {own[1]} min |")
-    lines.append(f"| *all* | {minutes('chapters')} min | {minutes('chapters:all')} min |")
+        practice = prose.measure(read_chapter(path)).practice
+        lines.append(f"| {_chapter(path)[1]} | {minutes(_short(path))} min | {practice or '–'} |")
+    lines.append(f"| *all* | {minutes('chapters')} min | |")
     return "\n".join(lines)
 
 
@@ -225,11 +223,17 @@ def uses(root: Path | None = None) -> dict[str, list[Path]]:
     homes = {name: room for room, names in public_names().items() for name in names}
     found: dict[str, list[Path]] = {}
     for path in chapters(root):
-        cells = re.findall(r"^```\{code-cell\}.*?\n(.*?)^```$", path.read_text("utf-8"), re.S | re.M)
-        source = "\n".join(re.sub(r"\A(---\n.*?\n---\n|(:.*\n)+)", "", c, flags=re.S) for c in cells)
+        cells = re.findall(
+            r"^```\{code-cell\}.*?\n(.*?)^```$", path.read_text("utf-8"), re.S | re.M
+        )
+        source = "\n".join(
+            re.sub(r"\A(---\n.*?\n---\n|(:.*\n)+)", "", c, flags=re.S) for c in cells
+        )
         seen = set()
         for node in ast.walk(ast.parse(source)):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("taskspace_utils"):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(
+                "taskspace_utils"
+            ):
                 seen |= {alias.name for alias in node.names}
             elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
                 seen |= {node.attr} if homes.get(node.attr) == node.value.id else set()
@@ -254,9 +258,7 @@ def as_rst(text: str) -> str:
             pieces[i] = f"`{piece}`"
             continue
         piece = re.sub(r"([*|\\]|(?<=\w)_(?!\w))", r"\\\1", piece)
-        pieces[i] = EQUATIONS.sub(
-            lambda m: re.sub(r"(\d+)\.(\d+)", r":eq:`eq-\1-\2`", m[0]), piece
-        )
+        pieces[i] = EQUATIONS.sub(lambda m: re.sub(r"(\d+)\.(\d+)", r":eq:`eq-\1-\2`", m[0]), piece)
     return "".join(pieces)
 
 
@@ -265,11 +267,12 @@ def _docstring(app, what, name, obj, options, lines: list[str]) -> None:
     said = "\n".join(lines)
     lines[:] = as_rst(said).split("\n")
     used = app.taskspaces_uses.get(name.rpartition(".")[2], []) if name.count(".") == 2 else []
-    numbers = {int(n.split(".")[0]) for n in equations(said)}
-    derived = [path for path in chapters() if int(path.stem[:2]) in numbers]
+    numbers = {n.split(".")[0].zfill(2) for n in equations(said)}
+    derived = [path for path in chapters() if _short(path) in numbers]
     for word, paths in (("Derived in", derived), ("Used in", used)):
-        links = [_chapter(p) for p in paths]
-        links = [f":ref:`chapter {c['number']} <{c['label']}>`" for c in links if c["label"]]
+        links = [
+            f":ref:`{_said(path)} <{_chapter(path)[0]}>`" for path in paths if _chapter(path)[0]
+        ]
         if links:
             lines += ["", f"*{word}* {', '.join(links)}."]
 
@@ -285,9 +288,7 @@ MADE = {
 def filled(text: str, folder: Path) -> str:
     """A page with what its marks stand for: `@name` on a line of its own, `@minutes(…)` anywhere."""
     text = re.sub(r"@minutes\(([^)]*)\)", lambda m: f"{minutes(m[1])} min", text)
-    return re.sub(
-        r"(?m)^@([a-z-]+)$", lambda m: MADE[m[1]](folder) if m[1] in MADE else m[0], text
-    )
+    return re.sub(r"(?m)^@([a-z-]+)$", lambda m: MADE[m[1]](folder) if m[1] in MADE else m[0], text)
 
 
 def setup(app) -> dict:

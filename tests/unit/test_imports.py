@@ -47,6 +47,8 @@ ORDER = [
     "redraw",
     "prose",
     "chapters",
+    "editions",
+    "pages",
     "book",
     "inventory",
     "commands",
