@@ -25,7 +25,7 @@ from typing import Any
 
 import yaml
 
-from taskspace_utils import jobs, prose, redraw, store
+from taskspace_utils import jobs, pages, prose, redraw, store
 from taskspace_utils.chapters import BuildError, chapters, check_parameters, execute, find_chapter
 
 # npm packages and the files taken from each: with them, pages need no network to be read.
@@ -90,8 +90,8 @@ def _built(profile, values, root: Path, out: Path, workers, scheduler) -> Path:
 
     def state() -> tuple[dict[Path, str], str]:
         keys = _keys(values, root, run.folder)
-        pages = _hashes(root, "book/**/*", "_config.yml", "_toc.yml")
-        return keys, store.key_of({"c": sorted(keys.values()), "p": pages, "offline": offline})
+        shown = _hashes(root, "book/**/*", "_*.yml", "CHANGELOG.md", "CITATION.cff")
+        return keys, store.key_of({"c": sorted(keys.values()), "p": shown, "offline": offline})
 
     key = state()[1]
     index, stamp = html / "index.html", html / ".key"
@@ -107,6 +107,8 @@ def _built(profile, values, root: Path, out: Path, workers, scheduler) -> Path:
         new.name: _page(new, values[path], profile.name, out / "figures")
         for path, new in executed.items()
     }
+    times = pages.run_times(executed.values())
+    store.write_atomic(out / pages.TIMES, times.to_csv(index=False, lineterminator="\n"))
     drawn = _draw(texts, root, out, offline)
     # what was edited in the meantime has no key: the next build looks at it again
     store.write_atomic(drawn / ".key", key if state()[1] == key else "edited while it was built")
@@ -271,7 +273,9 @@ def _draw(texts: Mapping[str, str], root: Path, out: Path, offline: bool) -> Pat
         store.write_atomic(stage / "notebooks" / name, text)
     if (out / "figures").is_dir():
         shutil.copytree(out / "figures", stage / "notebooks" / "figures")
-    config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
+    if (out / pages.TIMES).is_file():
+        shutil.copy(out / pages.TIMES, stage / "book")
+    config = pages.with_launch_buttons(yaml.safe_load((root / "_config.yml").read_text("utf-8")))
     config["html"].pop("announcement")  # it says that the chapters have not been run
     if offline:
         config["sphinx"]["config"].update(OFFLINE)

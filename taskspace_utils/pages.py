@@ -87,7 +87,7 @@ def _reference_times(folder: Path) -> str:
     return "\n".join(lines)
 
 
-# -------------------------------------------------------------------------------- chapters, as texts
+# ------------------------------------------------------------------------------- chapters, as texts
 
 
 @functools.cache
@@ -223,14 +223,9 @@ def uses(root: Path | None = None) -> dict[str, list[Path]]:
     homes = {name: room for room, names in public_names().items() for name in names}
     found: dict[str, list[Path]] = {}
     for path in chapters(root):
-        cells = re.findall(
-            r"^```\{code-cell\}.*?\n(.*?)^```$", path.read_text("utf-8"), re.S | re.M
-        )
-        source = "\n".join(
-            re.sub(r"\A(---\n.*?\n---\n|(:.*\n)+)", "", c, flags=re.S) for c in cells
-        )
+        cells = [c.source for c in read_chapter(path).cells if c.cell_type == "code"]
         seen = set()
-        for node in ast.walk(ast.parse(source)):
+        for node in ast.walk(ast.parse("\n".join(cells))):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(
                 "taskspace_utils"
             ):
@@ -263,7 +258,7 @@ def as_rst(text: str) -> str:
 
 
 def _docstring(app, what, name, obj, options, lines: list[str]) -> None:
-    """Before a docstring is drawn: as reStructuredText, and with the chapters that it belongs to."""
+    """A docstring before it is drawn: as reStructuredText, and with the chapters it belongs to."""
     said = "\n".join(lines)
     lines[:] = as_rst(said).split("\n")
     used = app.taskspaces_uses.get(name.rpartition(".")[2], []) if name.count(".") == 2 else []
@@ -277,6 +272,27 @@ def _docstring(app, what, name, obj, options, lines: list[str]) -> None:
             lines += ["", f"*{word}* {', '.join(links)}."]
 
 
+# ----------------------------------------------------------------------------------- launch buttons
+
+BRANCH = "notebooks"  # where scripts/publish.py puts notebooks; buttons lead there
+
+
+def with_launch_buttons(config: dict) -> dict:
+    """Jupyter Book's configuration with launch buttons, where the repository's address is set.
+
+    Binder takes any git address; Colab opens GitHub's alone. Without an address nothing changes.
+    """
+    address = (config.get("repository") or {}).get("url", "").strip().rstrip("/")
+    if not address:
+        return config
+    buttons = {"notebook_interface": "jupyterlab", "binderhub_url": "https://mybinder.org"}
+    if re.match(r"https://github\.com/[^/]+/[^/]+$", address):
+        buttons["colab_url"] = "https://colab.research.google.com"
+    html = {**config["html"], "use_repository_button": True}
+    repository = {**config["repository"], "url": address, "branch": BRANCH}
+    return {**config, "html": html, "repository": repository, "launch_buttons": buttons}
+
+
 # ------------------------------------------------------------------------------- a Sphinx extension
 
 MADE = {
@@ -286,7 +302,7 @@ MADE = {
 
 
 def filled(text: str, folder: Path) -> str:
-    """A page with what its marks stand for: `@name` on a line of its own, `@minutes(…)` anywhere."""
+    """A page with what its marks stand for: `@name` alone on a line, `@minutes(…)` anywhere."""
     text = re.sub(r"@minutes\(([^)]*)\)", lambda m: f"{minutes(m[1])} min", text)
     return re.sub(r"(?m)^@([a-z-]+)$", lambda m: MADE[m[1]](folder) if m[1] in MADE else m[0], text)
 
