@@ -95,7 +95,7 @@ def _chapter(path: Path) -> tuple[str, str]:
     """A chapter's name in a sentence, such as *chapter 5*, and a link to it that has its title."""
     text = path.read_text(encoding="utf-8")
     title = re.search(r"(?m)^# (.+)$", text)[1]
-    label = re.search(r"(?m)^\((ch-[\w-]+|warmup-[\w-]+)\)=$", text)
+    label = re.search(r"(?m)^\(([\w-]+)\)=\n# ", text)
     number = f"{int(path.stem[:2])}. " if path.stem[:2].isdigit() else ""
     target = label[1] if label else ""
     return target, f"{{ref}}`{number}{title} <{target}>`" if label else f"{number}{title}"
@@ -145,11 +145,11 @@ def _exactly(text: str) -> float:
 
 
 def _reading_times(folder: Path) -> str:
-    lines = ["| chapter | to read | its exercises |", "|---|--:|--:|"]
+    lines = ["| chapter | minutes to read | and for its exercises |", "|---|--:|--:|"]
     for path in chapters():
         practice = prose.measure(read_chapter(path)).practice
-        lines.append(f"| {_chapter(path)[1]} | {minutes(_short(path))} min | {practice or '–'} |")
-    lines.append(f"| *all* | {minutes('chapters')} min | |")
+        lines.append(f"| {_chapter(path)[1]} | {minutes(_short(path))} | {practice or '–'} |")
+    lines.append(f"| *all* | {minutes('chapters')} | |")
     return "\n".join(lines)
 
 
@@ -164,7 +164,7 @@ def _claims(folder: Path) -> str:
         said = " ".join(claim.words.split()).replace("|", "\\|")
         lines.append(
             f"| {claim.id} | {claim.statement} | {said} | {claim.rule} | "
-            f"{claim.smallest:g} {claim.unit} |"
+            f"{claim.smallest:.2g} {claim.unit} |"
         )
     return "\n".join(lines)
 
@@ -207,8 +207,8 @@ def _api(folder: Path) -> str:
     parts = []
     for room, names in public_names().items():
         said = inspect.getdoc(importlib.import_module(f"taskspace_utils.{room}"))
-        first = said.split("\n\n")[0].replace("\n", " ").partition(": ")[2] or said.split("\n")[0]
-        parts.append(f"(room-{room})=\n## `{room}`\n\n{first[0].upper()}{first[1:]}\n")
+        said = said.split("\n\n")[0]
+        parts.append(f"(room-{room})=\n## `{room}`\n\n{said}\n")
         for name in names:
             full = f"taskspace_utils.{room}.{name}"
             found = getattr(importlib.import_module(f"taskspace_utils.{room}"), name)
@@ -218,11 +218,12 @@ def _api(folder: Path) -> str:
     return "\n".join(parts)
 
 
-def uses(root: Path | None = None) -> dict[str, list[Path]]:
+@functools.cache
+def uses() -> dict[str, list[Path]]:
     """The chapters whose code uses a public name, by that name, in order."""
     homes = {name: room for room, names in public_names().items() for name in names}
     found: dict[str, list[Path]] = {}
-    for path in chapters(root):
+    for path in chapters():
         cells = [c.source for c in read_chapter(path).cells if c.cell_type == "code"]
         seen = set()
         for node in ast.walk(ast.parse("\n".join(cells))):
@@ -261,7 +262,7 @@ def _docstring(app, what, name, obj, options, lines: list[str]) -> None:
     """A docstring before it is drawn: as reStructuredText, and with the chapters it belongs to."""
     said = "\n".join(lines)
     lines[:] = as_rst(said).split("\n")
-    used = app.taskspaces_uses.get(name.rpartition(".")[2], []) if name.count(".") == 2 else []
+    used = uses().get(name.rpartition(".")[2], []) if name.count(".") == 2 else []
     numbers = {n.split(".")[0].zfill(2) for n in equations(said)}
     derived = [path for path in chapters() if _short(path) in numbers]
     for word, paths in (("Derived in", derived), ("Used in", used)):
@@ -303,7 +304,7 @@ MADE = {
 
 def filled(text: str, folder: Path) -> str:
     """A page with what its marks stand for: `@name` alone on a line, `@minutes(…)` anywhere."""
-    text = re.sub(r"@minutes\(([^)]*)\)", lambda m: f"{minutes(m[1])} min", text)
+    text = re.sub(r"@minutes\(([^)]*)\)", lambda m: f"{minutes(m[1])}\u00a0min", text)
     return re.sub(r"(?m)^@([a-z-]+)$", lambda m: MADE[m[1]](folder) if m[1] in MADE else m[0], text)
 
 
@@ -316,7 +317,6 @@ def setup(app) -> dict:
 
     app.setup_extension("sphinx.ext.autodoc")
     app.setup_extension("sphinx.ext.napoleon")
-    app.taskspaces_uses = uses()
     app.connect("source-read", read)
     app.connect("autodoc-process-docstring", _docstring, priority=400)  # before napoleon, at 500
     return {"parallel_read_safe": True}
