@@ -116,7 +116,10 @@ def limit(shown: Views, measure: str) -> float:
 
 
 def _thousandths(values: np.ndarray) -> list[int | None]:
-    return [round(1000 * x) if np.isfinite(x) else None for x in values.ravel().tolist()]
+    """All cells row by row; of a symmetric space those from the diagonal on, half as many."""
+    symmetric = np.allclose(values, values.T, atol=5e-4, equal_nan=True)
+    kept = values[np.triu_indices(len(values))] if symmetric else values.ravel()
+    return [round(1000 * x) if np.isfinite(x) else None for x in kept.tolist()]
 
 
 def _maps(shown: Views) -> list[list | None]:
@@ -158,6 +161,6 @@ def _still(one: pd.DataFrame, limit: float, seen: str) -> str:
     said = html.escape(f"{seen}; {len(one)} tasks by {len(one)} tasks, phenomena side by side, "
                        f"from blue at −{limit:g} to red at {limit:g}")  # fmt: skip
     return (
-        f'<img src="data:image/png;base64,{source}" width="400" alt="Heat map: {said}">'
+        f'<img src="data:image/png;base64,{source}" width="400" alt="Heat map: {said}" />'
         f"<p>{said}.</p>"
     )

@@ -2,8 +2,8 @@
 
 LIVE = """
 <div class="bar">
-<label>scale <input class="scale" type="range" min="0" step="1"> <output></output></label>
-<label>step <input class="step" type="range" min="0" step="1"> <output></output></label>
+<label>scale <input class="scale" type="range" min="0" step="1" /> <output></output></label>
+<label>step <input class="step" type="range" min="0" step="1" /> <output></output></label>
 <label>measure <select class="measure"></select></label>
 </div>
 <p class="now" role="status"></p>
@@ -17,7 +17,7 @@ LIVE = """
 <label>column <select class="column"></select></label>
 </div>
 <p class="said" role="status"></p>
-<div class="through"></div>
+<div class="through" role="region" tabindex="0" aria-label="this cell in all models"></div>
 <div class="words"></div>
 """
 
@@ -53,6 +53,14 @@ SCRIPT = """
 const n = data.tasks.length, names = data.measures.map((m) => m[0]);
 const paths = {o: "M5 0A5 5 0 1 1-5 0A5 5 0 1 1 5 0Z", s: "M-4-4H4V4H-4Z", D: "M0-6L6 0L0 6L-6 0Z",
   "^": "M0-6L6 5H-6Z", v: "M0 6L6-5H-6Z", P: "M-2-6H2V-2H6V2H2V6H-2V2H-6V-2H-2Z"};
+data.cells = data.cells.map((kept) => {
+  if (kept.length === n * n) return kept;
+  const full = new Array(n * n);
+  let k = 0;
+  for (let i = 0; i < n; i++) for (let j = i; j < n; j++)
+    full[i * n + j] = full[j * n + i] = kept[k++];
+  return full;
+});
 const mark = (i, more) => shape("path", {d: paths[data.phenomena[i][2]],
   fill: data.phenomena[i][1], ...more});
 const at = (view, i, j) => data.cells[view][i * n + j];
@@ -185,6 +193,7 @@ const choose = () => {
     const one = rest.find(([key]) => key[0] === s && key[1] === when);
     return make("td", "", one ? say(at(one[1], i, j)) : "–");
   })));
+  find(".through").hidden = rest.length < 2;
   find(".through").replaceChildren(...rest.length > 1 ? [make("table", "", head, ...rows)] : []);
   const tasks = i === j ? [i] : [i, j];
   find(".words").replaceChildren(...tasks.map((task) => make("div", "",

@@ -1,7 +1,8 @@
 """What explorers have in common: a frame with its data, a live part, and a part that stands still.
 
 Without JavaScript, and on paper, only the still part is seen; with it, only the live part. In the
-parts of an explorer `@id` stands for its own class name, so that two on a page do not mix.
+parts of an explorer `@id` stands for its own class name, so that two on a page do not mix. It
+is well-formed XML too, since an e-book is XHTML.
 """
 
 from __future__ import annotations
@@ -61,27 +62,32 @@ def frame(data: object, live: str, still: str, script: str, style: str = "") -> 
             element) and the TOOLS.
         style: rules beyond the common ones.
     """
-    inert = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
     name = f"ts-{key_of([data, script])}"
     parts = f"""
 <div class="ts-explorer @id">
 <style>{STYLE}{style}</style>
 <div class="live">{live}</div>
-<script>
+<script>/*<![CDATA[*/
 for (const box of document.querySelectorAll(".@id:not(.alive)")) {{
   box.classList.add("alive");
   const data = JSON.parse(box.querySelector('script[type="application/json"]').textContent);
   const find = (selector) => box.querySelector(selector);
   {TOOLS}{script}
 }}
-</script>
+/*]]>*/</script>
 """.replace("@id", name)
     # data and the still part hold words of others: put in last, where nothing is replaced any more
-    held = f'<script type="application/json">{inert}</script>'
+    held = f'<script type="application/json">{inert(data)}</script>'
     return Html(
         parts.replace("<script>", f'<div class="still">{still}</div>\n{held}\n<script>', 1)
         + "</div>\n"
     )
+
+
+def inert(data: object) -> str:
+    """JSON that can stand in a page, in HTML as in XHTML, and end no script."""
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
 def plain(said: str) -> str:
