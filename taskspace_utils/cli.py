@@ -145,6 +145,10 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--out", metavar="DIR", help="folder for html/ (default _build)")
     _worker_options(sub)
 
+    sub = command("epub", commands.epub, "make an EPUB of the book that was last built")
+    sub.add_argument("--book", metavar="DIR", help="where it was built (default _build)")
+    sub.add_argument("--out", metavar="FILE", help="default task-spaces.epub in that folder")
+
     sub = command(
         "redraw", commands.redraw, "draw a figure of the book again, from its table alone"
     )

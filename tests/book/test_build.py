@@ -91,7 +91,8 @@ def test_a_reader_can_go_from_a_figure_to_its_table_its_provenance_and_its_code(
     add(project, "01_first", FIGURE)
     index = book.build("tiny", root=project)
     figures = project / "_build" / "figures"
-    assert {p.name for p in figures.iterdir()} == {"fig-of-two.csv", "fig-of-two.json", "space.py"}
+    files = [f"fig-of-two{end}" for end in (".svg", ".png", ".csv", ".json")]
+    assert {p.name for p in figures.iterdir()} == {*files, "fig-of-two-dark.svg", "space.py"}
     about = json.loads((figures / "fig-of-two.json").read_text())
     assert (about["chapter"], about["profile"]) == ("01_first", "tiny")
     assert about["parameters"] == {"profile": "tiny"}
@@ -100,8 +101,8 @@ def test_a_reader_can_go_from_a_figure_to_its_table_its_provenance_and_its_code(
     soup = BeautifulSoup(page, "html.parser")
     assert "nothing" in soup.figcaption.em.get_text()
     links = {a.get_text(): a["href"] for a in soup.figcaption.select("a.download")}
-    assert list(links) == ["table", "provenance", "code"]
-    for file, link in zip(("fig-of-two.csv", "fig-of-two.json", "space.py"), links.values()):
+    assert list(links) == ["svg", "png", "table", "provenance", "code"]
+    for file, link in zip((*files, "space.py"), links.values()):
         assert (index.parent / "notebooks" / link).read_bytes() == (figures / file).read_bytes()
     assert "TASKSPACES_FIGURES" not in os.environ
 

@@ -122,13 +122,6 @@ def test_every_figure_of_every_chapter_is_drawn_again_from_its_table(smoke_book)
         plt.close("all")
 
 
-def test_figures_lead_to_their_tables_and_code(smoke_book):
-    html = (smoke_book / "notebooks" / "10_scale_and_training.html").read_text("utf-8")
-    figures = BeautifulSoup(html, "html.parser").select("figure")
-    links = [[a.get_text() for a in figure.select("a.download")] for figure in figures]
-    assert links == [["table", "provenance", "code"]] * len(figures)
-
-
 @functools.cache
 def anchors(path: Path) -> set[str]:
     """All places of a page that a link can lead to."""
