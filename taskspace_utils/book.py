@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatch
 from pathlib import Path
@@ -235,18 +235,23 @@ def _with_values(source: str, parameters: Mapping[str, Any]) -> str:
     return b"".join(lines).decode()
 
 
-def _tarball(package: str) -> Path:
+def tarball(package: str) -> Path:
+    """Where the store keeps an npm package that pages need."""
     return store.store_path("vendor", re.sub(r"[^a-z0-9.]+", "-", package) + ".tgz")
 
 
 def _vendored() -> bool:
+    return vendored(VENDORED)
+
+
+def vendored(packages: Iterable[str]) -> bool:
     """Are all npm packages in the store? Those that aren't are fetched; else CDNs remain."""
-    for package in VENDORED:
-        if _tarball(package).exists():
+    for package in packages:
+        if tarball(package).exists():
             continue
         npm = shutil.which("npm")
         if npm is None:
-            store.say("npm is not installed: pages will load MathJax and widgets from a CDN")
+            store.say(f"npm is not installed: pages will load {package} from a CDN")
             return False
         with tempfile.TemporaryDirectory(prefix="taskspaces-") as folder:
             command = [npm, "pack", "--silent", "--fetch-retries=1", package]
@@ -255,7 +260,7 @@ def _vendored() -> bool:
             if done.returncode or not fetched:
                 store.say(f"npm could not fetch {package}: pages will load it from a CDN")
                 return False
-            store.write_atomic(_tarball(package), fetched[0].read_bytes())
+            store.write_atomic(tarball(package), fetched[0].read_bytes())
     return True
 
 
@@ -275,7 +280,7 @@ def _draw(texts: Mapping[str, str], root: Path, out: Path, offline: bool) -> Pat
     if offline:
         config["sphinx"]["config"].update(OFFLINE)
     for package, wanted in VENDORED.items() if offline else ():
-        with tarfile.open(_tarball(package)) as tar:
+        with tarfile.open(tarball(package)) as tar:
             for member in tar:
                 member.name = member.name.removeprefix("package/")
                 if any(fnmatch(member.name, pattern) for pattern in wanted):
