@@ -145,6 +145,11 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--out", metavar="DIR", help="folder for html/ (default _build)")
     _worker_options(sub)
 
+    sub = command("course", commands.course, "pack a course: editions, labs, slides, handouts")
+    _profile_option(sub)
+    sub.add_argument("--out", metavar="DIR", help="folder for course/ and the archives (_build)")
+    _worker_options(sub)
+
     sub = command(
         "redraw", commands.redraw, "draw a figure of the book again, from its table alone"
     )

@@ -192,6 +192,13 @@ def book(options) -> None:
     book.build(options.profile, options.out, None, options.workers, options.scheduler)
 
 
+def course(options) -> None:
+    """Pack a course."""
+    from taskspace_utils.course import build
+
+    print(build(options.profile, options.out, None, options.workers, options.scheduler))
+
+
 def redraw(options) -> None:
     """Draw a figure from its table, or list the figures."""
     from taskspace_utils import redraw

@@ -47,7 +47,7 @@ def labs(root: Path | None = None) -> list[Lab]:
     """
     path = (root or store.project_root()) / "course" / "labs.yml"
     there, found = known_exercises(root), []
-    for name, about in read_yaml(path).items():
+    for name, about in read_yaml(path, dict).items():
         for exercise in about["exercises"]:
             if exercise not in there:
                 raise InputError(f"{path}: {name} wants {exercise!r}; there are {', '.join(there)}")
@@ -87,9 +87,10 @@ def notebook(lab: Lab, solved: bool = False, root: Path | None = None):
         new_code_cell(f'write_down(\n    "predictions-{lab.name}.json",\n{written})'),
     ]
     for name in lab.exercises:
-        one = there[name][1]
+        path, one = there[name]
+        above = f"*From `{path.stem}`: what is said to stand above, stands there.*"
         cells += [
-            new_markdown_cell(f"## {one.title}\n\n{plain(one.statement, known)}"),
+            new_markdown_cell(f"## {one.title}\n\n{plain(one.statement, known)}\n\n{above}"),
             new_code_cell(one.solved if solved else one.stub),
             new_code_cell(one.check),
         ]

@@ -13,7 +13,8 @@ from pathlib import Path
 
 ROLE = re.compile(r"\{(?P<name>[\w:.+-]+)\}`(?P<text>[^`]*)`")
 DIRECTIVE = re.compile(
-    r"^(?P<fence>`{3,}|:{3,})\{(?P<name>[\w:+.-]+)\} *(?P<title>[^\n]*)\n(?P<body>.*?)^(?P=fence) *$",
+    r"^(?P<fence>`{3,}|:{3,})\{(?P<name>[\w:+.-]+)\} *(?P<title>[^\n]*)\n"
+    r"(?P<body>.*?)^(?P=fence) *$",
     re.MULTILINE | re.DOTALL,
 )
 LABEL = re.compile(r"^\((?P<label>[\w-]+)\)=\n", re.MULTILINE)
@@ -66,14 +67,16 @@ def _role(name: str, text: str, known: Mapping[str, str], values: Mapping[str, o
         key, _, form = text.partition(":")
         return _formatted(values[key], form) if key in values else "…"
     if name.startswith("cite"):
-        said = ", ".join(re.sub(r"([a-z]+)(\d{4}).*", _author, key.strip()) for key in text.split(","))
+        said = ", ".join(
+            re.sub(r"([a-z]+)(\d{4}).*", _author, key.strip()) for key in text.split(",")
+        )
         return said if name == "cite:t" else f"({said})"
     if name == "math":
         return f"${text}$"
     if target or name not in ("ref", "numref", "eq", "doc", "prf:ref"):
         return shown
     if name == "eq":
-        return f"equation {'.'.join(re.findall(r'[0-9]+', text)) or text}"
+        return f"({'.'.join(re.findall(r'[0-9]+', text)) or text})"
     if name == "numref":
         return "the figure" if text.startswith("fig") else "the table"
     return f"*{known.get(text, text)}*"
@@ -91,7 +94,7 @@ def _formatted(value: object, form: str) -> str:
 
 
 def as_html(text: str) -> str:
-    """Plain Markdown as HTML; what looks like HTML in it is shown as text, formulas go to MathJax."""
+    """Plain Markdown as HTML: tags in it are shown as text, formulas are left to MathJax."""
     from markdown_it import MarkdownIt
     from mdit_py_plugins.dollarmath import dollarmath_plugin
 

@@ -52,7 +52,7 @@ PAGE = """<!doctype html>
 <link rel="stylesheet" href="{reveal}/dist/reset.css">
 <link rel="stylesheet" href="{reveal}/dist/reveal.css">
 <link rel="stylesheet" href="slides.css">
-<script>MathJax = {{tex: {{inlineMath: [["\\\\(", "\\\\)"]]}}, options: {{enableMenu: false}}}};</script>
+<script>MathJax = {{options: {{enableMenu: false}}}};</script>
 </head>
 <body>
 <div class="reveal"><div class="slides">
@@ -139,7 +139,9 @@ def _outputs(cell, title: str, known: Mapping[str, str], values) -> list[str]:
         if output.get("metadata", {}).get("scrapbook"):
             continue
         if "image/png" in data and alt:
-            image = f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{data["image/png"]}">'
+            image = (
+                f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{data["image/png"]}">'
+            )
             text = as_html(caption)
             made.append(_head(title) + f"<figure>{image}<figcaption>{text}</figcaption></figure>")
         elif "text/markdown" in data:
@@ -204,7 +206,9 @@ def deck(notebook, known: Mapping[str, str], reveal: str, mathjax: str) -> str:
     columns = [slides(part) for part in parts]
     if columns and columns[0]:
         columns[0][0] = columns[0][0].replace("<h2>", "<h1>", 1).replace("</h2>", "</h1>", 1)
-    stacks = ["".join(f"<section>{one}</section>\n" for one in column) for column in columns if column]
+    stacks = [
+        "".join(f"<section>{one}</section>\n" for one in column) for column in columns if column
+    ]
     inner = "\n".join(f"<section>\n{stack}</section>" for stack in stacks)
     title = html.escape(parts[0].title) if parts else "Slides"
     return PAGE.format(title=title, slides=inner, reveal=reveal, mathjax=mathjax)
