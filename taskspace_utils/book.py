@@ -238,13 +238,17 @@ def tarball(package: str) -> Path:
 
 
 def _vendored() -> bool:
+    return vendored(VENDORED)
+
+
+def vendored(packages: Iterable[str]) -> bool:
     """Are all npm packages in the store? Those that aren't are fetched; else CDNs remain."""
-    for package in VENDORED:
+    for package in packages:
         if tarball(package).exists():
             continue
         npm = shutil.which("npm")
         if npm is None:
-            store.say("npm is not installed: pages will load MathJax and widgets from a CDN")
+            store.say(f"npm is not installed: pages will load {package} from a CDN")
             return False
         with tempfile.TemporaryDirectory(prefix="taskspaces-") as folder:
             command = [npm, "pack", "--silent", "--fetch-retries=1", package]

@@ -75,7 +75,7 @@ def _(answer):
     start = "c " * 600
     try:
         found = number(answer(_table(), start + "a .", start + "b ."))
-    except (ArithmeticError, ValueError, Warning, Hint):
+    except (ArithmeticError, ValueError, Hint):
         raise Hint(
             "a product of 602 probabilities is too small for a computer, which makes 0 of it: "
             "take the logarithm of each, then add."
@@ -127,3 +127,109 @@ def _(table, good, bad):
         return math.prod(math.exp(step) for step in _steps(table, sentence))
 
     return math.log(probability(good)) - math.log(probability(bad))
+
+
+# ---------------------------------------------------------------------------- verdicts without BOS
+
+
+def _places(found) -> list:
+    """The answer as a list of places."""
+    try:
+        places = list(found)
+    except TypeError:
+        places = [None]
+    if any(isinstance(p, bool) or not hasattr(p, "__index__") for p in places):
+        raise Hint("a list of places is asked for, such as [0, 2]: numbers that count from 0.")
+    return sorted(int(place) for place in places)
+
+
+@stage("verdict-without-bos", "pairs that begin with the same word")
+def _(answer):
+    compare(
+        _places(answer(_table(), [("a .", "a c"), ("a c", "a .")])),
+        [],
+        {
+            "these are the pairs that are wrong without `<bos>`; asked is where the two verdicts "
+            "differ.": [1],
+            "the first word is no longer looked up, but it still stands before the second: keep "
+            "it as what comes before.": [0, 1],
+        },
+        "the list for two pairs that share their first word",
+    )
+
+
+@stage("verdict-without-bos", "pairs that begin with different words")
+def _(answer):
+    # with <bos>: 4 halvings against 5, 3 against 6, 5 against 4;
+    # without: 3 against 2, 2 against 3, 2 against 3
+    pairs = [("c a .", "b a ."), ("c .", "b ."), ("b a .", "c a .")]
+    compare(
+        _places(answer(_table(), pairs)),
+        [0, 2],
+        {
+            "all margins change here, but not all verdicts: it is the sign that counts.": [0, 1, 2],
+            "a verdict can change for the better, too: a wrong one that becomes right.": [0],
+            "a verdict can change for the worse, too: a right one that becomes wrong.": [2],
+        },
+        "the list",
+    )
+
+
+@stage("verdict-without-bos", "pairs that are a tie without their first word")
+def _(answer):
+    # a and c are followed by b equally often: with <bos> 1 halving more or less, without a tie
+    right_or_not = (
+        "a tie is a verdict of its own, neither right nor wrong: "
+        "compare signs, not only `margin > 0`."
+    )
+    compare(
+        _places(answer(_table(), [("a b .", "c b ."), ("c b .", "a b .")])),
+        [0, 1],
+        {right_or_not: [1], right_or_not.replace("> 0", ">= 0"): [0]},
+        "the list for two pairs whose margin is exactly 0 without their first word",
+    )
+
+
+def _with_and_without(table, pairs):
+    for good, bad in pairs:
+        good, bad = _steps(table, good), _steps(table, bad)
+        yield sum(good) - sum(bad), sum(good[1:]) - sum(bad[1:])
+
+
+@mistake("verdict-without-bos", "not all verdicts")
+def _(table, pairs):
+    """Lists every pair whose margin changes."""
+    both = enumerate(_with_and_without(table, pairs))
+    return [place for place, (before, after) in both if abs(before - after) > 1e-9]
+
+
+@mistake("verdict-without-bos", "for the better")
+def _(table, pairs):
+    """Looks only for pairs that were right before."""
+    both = enumerate(_with_and_without(table, pairs))
+    return [place for place, (before, after) in both if before > 0 and after <= 0]
+
+
+@mistake("verdict-without-bos", "neither right nor wrong")
+def _(table, pairs):
+    """Ties count as wrong."""
+    both = enumerate(_with_and_without(table, pairs))
+    return [place for place, (before, after) in both if (before > 0) != (after > 0)]
+
+
+@mistake("verdict-without-bos", "still stands before the second")
+def _(table, pairs):
+    """Takes the first word away, so that the second has nothing before it either."""
+
+    def sign(pair, first):
+        good, bad = (sum(_steps(table, sentence)[first:]) for sentence in pair)
+        return (good > bad) - (good < bad)
+
+    return [place for place, pair in enumerate(pairs) if sign(pair, 0) != sign(pair, 2)]
+
+
+@mistake("verdict-without-bos", "wrong without `<bos>`")
+def _(table, pairs):
+    """Lists the pairs that are wrong without `<bos>`, whatever they were with it."""
+    both = enumerate(_with_and_without(table, pairs))
+    return [place for place, (_, after) in both if after < 0]

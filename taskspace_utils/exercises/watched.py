@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import math
 import reprlib
+import warnings
 from collections.abc import Callable, Mapping, Set
 from numbers import Number
 
@@ -65,10 +66,16 @@ class Watched:
         return found
 
     def try_stage(self, test: Callable) -> None:
-        """Run a stage; every exception becomes a hint that names the call."""
+        """Run a stage; every exception becomes a hint that names the call.
+
+        Warnings are silenced: what leads to them, such as log(0), must show in what comes back,
+        and a student sees the same hint wherever warnings are errors and where they aren't.
+        """
         self.inside = False
         try:
-            test(self)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                test(self)
         except Hint:
             raise
         except NotImplementedError as error:
