@@ -21,7 +21,7 @@ import pandas as pd
 import yaml
 from jupytext.myst import myst_to_notebook
 
-from taskspace_utils import prose, store
+from taskspace_utils import glossary, prose, store
 from taskspace_utils.chapters import chapters, read_chapter
 from taskspace_utils.claims import ledger
 from taskspace_utils.tables import reference_run
@@ -207,7 +207,9 @@ def _api(folder: Path) -> str:
     parts = []
     for room, names in public_names().items():
         said = inspect.getdoc(importlib.import_module(f"taskspace_utils.{room}"))
-        said = said.split("\n\n")[0]
+        said = EQUATIONS.sub(
+            lambda m: re.sub(r"(\d+)\.(\d+)", r"{eq}`eq-\1-\2`", m[0]), said.split("\n\n")[0]
+        )
         parts.append(f"(room-{room})=\n## `{room}`\n\n{said}\n")
         for name in names:
             full = f"taskspace_utils.{room}.{name}"
@@ -309,11 +311,13 @@ def filled(text: str, folder: Path) -> str:
 
 
 def setup(app) -> dict:
-    """Fill pages before they are parsed, and docstrings before they are drawn."""
+    """Fill pages and link first uses before they are parsed, docstrings before they are drawn."""
 
     def read(app, page: str, source: list[str]) -> None:
         if page.startswith("book/"):
             source[0] = filled(source[0], Path(app.srcdir))
+        elif page.startswith("notebooks/"):
+            source[0] = glossary.linked_page(source[0])
 
     app.setup_extension("sphinx.ext.autodoc")
     app.setup_extension("sphinx.ext.napoleon")

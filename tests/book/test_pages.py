@@ -13,7 +13,7 @@ import pytest
 import yaml
 from bs4 import BeautifulSoup
 
-from taskspace_utils import chapters, redraw, store
+from taskspace_utils import chapters, pages, redraw, store
 
 CHAPTERS = [path.stem for path in chapters.chapters()]
 MAY_LACK: set[str] = set()  # labels of figures that profile smoke has no table for
@@ -152,3 +152,47 @@ def test_nothing_is_loaded_from_elsewhere(page):
 
 def test_the_notice_of_plain_builds_is_gone(page):
     assert "without their results" not in page[1].get_text()
+
+
+def soup_of(smoke_book: Path, name: str) -> BeautifulSoup:
+    return BeautifulSoup((smoke_book / f"{name}.html").read_text(encoding="utf-8"), "html.parser")
+
+
+def test_the_reference_leads_from_a_function_to_the_equations_behind_it(smoke_book):
+    soup = soup_of(smoke_book, "book/api")
+    for room, names in pages.public_names().items():
+        for name in names:
+            assert soup.find(id=f"taskspace_utils.{room}.{name}"), name
+    about = soup.find(id="taskspace_utils.ftgd.tune").find_parent("dl")
+    links = {a.get_text(): a["href"] for a in about.select("a.reference.internal")}
+    assert links["(5.4)"] == "../notebooks/05_ftgd.html#equation-eq-5-4"
+    assert links["chapter 5"].startswith("../notebooks/05_ftgd.html#")
+    equations = soup.select('a[href*="#equation-eq-"]')
+    assert len(equations) > 8
+    for link in equations:  # the number that is shown is the one that the label promises
+        number = link["href"].split("#equation-eq-")[1].replace("-", ".")
+        assert link.get_text().strip("()") == number
+
+
+def test_run_times_are_those_of_the_notebooks_that_are_shown(smoke_book, smoke_store):
+    rows = soup_of(smoke_book, "book/run_times").select("table")[0].select("tbody tr")
+    shown = [[cell.get_text() for cell in row.select("td")] for row in rows[:-1]]
+    assert len(shown) == len(CHAPTERS)
+    for name, row in zip(CHAPTERS, shown):
+        (path,) = smoke_store.glob(f"chapters/smoke/*/{name}.ipynb")
+        ran = json.loads(path.read_text())["metadata"]["papermill"]
+        assert row[1:3] == [ran["parameters"]["profile"], f"{round(ran['duration'], 1):.0f}"]
+
+
+def test_first_uses_lead_to_the_glossary(smoke_book):
+    glossary = soup_of(smoke_book, "book/glossary")
+    for name in CHAPTERS:
+        soup = soup_of(smoke_book, f"notebooks/{name}")
+        links = [a["href"] for a in soup.select('a[href*="glossary.html#term-"]')]
+        assert len(links) > 3, name
+        assert len(set(links)) == len(links), "a term is linked once a chapter"
+        assert all(glossary.find(id=link.split("#")[1]) for link in links)
+
+
+def test_no_mark_is_left_unfilled(page):
+    assert not re.search(r"(?m)^@[a-z-]+$|@minutes\(", page[1].get_text())

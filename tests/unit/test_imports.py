@@ -50,6 +50,7 @@ ORDER = [
     "passports",
     "chapters",
     "editions",
+    "glossary",
     "pages",
     "book",
     "epub",
