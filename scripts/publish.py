@@ -69,6 +69,8 @@ def notebooks(built: Path, address: str, branch: str, smoke: bool = False) -> di
             raise InputError(f"{path.name} is of profile smoke: `make book`, or say --smoke")
         title.source = re.sub(r' · <a href="[^"]*">executed notebook</a>', "", title.source)
         unsolved = editions.student(find_chapter(path.stem))
+        for number, cell in enumerate(unsolved.cells):
+            cell.id = f"cell-{number}"  # else drawn at random: every time another commit
         for folder, notebook in (("notebooks", ran), ("notebooks/student", unsolved)):
             if address:
                 code = SETUP.format(address=address, branch=branch)
