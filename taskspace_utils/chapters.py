@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from taskspace_utils import redraw, store
+from taskspace_utils import passports, redraw, store
 from taskspace_utils.store import InputError
 
 WARMUPS = ("warmup_grammar", "warmup_gradients")  # in the order in which they are read
@@ -186,7 +186,7 @@ def execute(path: Path, parameters: Mapping[str, Any], root: Path, kept: Path):
 
     Returns:
         The notebook with its outputs; `metadata.papermill` has the seconds, and
-        `metadata.figures` what `redraw.collect` found.
+        `metadata.figures` what `passports.issue` gives.
 
     Raises:
         BuildError: a cell raised or showed a Python warning; the message names the line of the
@@ -208,13 +208,10 @@ def execute(path: Path, parameters: Mapping[str, Any], root: Path, kept: Path):
             command, env={**os.environ, **own}, capture_output=True, text=True, check=False
         )
         notebook = nbformat.read(target, as_version=4)
-        about = {
-            "chapter": path.stem,
-            "profile": parameters.get("profile", ""),
-            "parameters": plain,
-        }
-        notebook.metadata["figures"] = redraw.collect(Path(folder, "figures"), notebook, **about)
-    cell, problem = _problem(notebook)
+        cell, problem = _problem(notebook)
+        if not (problem or done.returncode):
+            figures = Path(folder, "figures")
+            notebook.metadata["figures"] = passports.issue(figures, notebook, path, plain)
     if done.returncode and not problem:  # the kernel died, in the last cell that was begun
         begun = [c for c in notebook.cells if c.metadata.get("papermill", {}).get("start_time")]
         cell = begun[-1] if begun else None

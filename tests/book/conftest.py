@@ -40,6 +40,13 @@ print("{name} ran with", profile, k)
 ```
 """
 
+TOC = """format: jb-book
+root: book/intro
+chapters:
+  - glob: notebooks/[0-9][0-9]_*
+  - file: book/references
+"""
+
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -51,7 +58,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copy(ROOT / "_config.yml", root)
     store.write_atomic(root / "book" / "references.bib", "")
     store.write_atomic(root / "book" / "intro.md", "# Start\n")
-    shutil.copy(ROOT / "_toc.yml", root)
+    store.write_atomic(root / "_toc.yml", TOC)
     store.write_atomic(root / "book" / "references.md", "# References\n")
     monkeypatch.setenv("TASKSPACES_STORE", str(tmp_path / "store"))
     profile = SimpleNamespace(name="tiny", chapters={"02_second": {"k": 0.5}})

@@ -1,20 +1,30 @@
-"""The built pages in a real browser: no request to elsewhere, no error, no overflow."""
+"""The built pages in a real browser: whole, quiet, in light and dark, on a phone, by keyboard."""
 
 from __future__ import annotations
 
+import tarfile
+
 import pytest
+from selenium.webdriver.common.keys import Keys
+
+from taskspace_utils import book
 
 from .browsing import complaints, visit
 from .test_pages import PAGES
 
 pytestmark = pytest.mark.browser
 
+CHAPTER = "notebooks/05_ftgd"
+AXE = "axe-core@4.10.3"
+EXCUSED: dict[str, str] = {}  # rules of axe that others' markup breaks, each with its reason
+
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_is_whole(browser, address, name):
-    asked = visit(browser, f"{address}{name}.html")
-    assert {url for url in asked if not url.startswith(address)} == set()
+def test_a_page_is_whole_without_network_or_server(browser, smoke_book, name):
+    asked = visit(browser, f"file://{smoke_book}/{name}.html")
+    assert {url for url in asked if not url.startswith("file://")} == set()
     assert complaints(browser) == []
+    assert browser.execute_script("return document.querySelectorAll('article h1').length") == 1
     broken = browser.execute_script(
         "return [...document.images].filter(i => i.complete && !i.naturalWidth).map(i => i.src)"
     )
@@ -28,30 +38,41 @@ def test_a_page_is_whole(browser, address, name):
 
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_fits_a_phone(browser, address, name):
-    visit(browser, f"{address}{name}.html", width=390)
+    asked = visit(browser, f"{address}{name}.html", width=390)
+    assert {url for url in asked if not url.startswith(address)} == set()
+    assert complaints(browser) == []
     width = browser.execute_script("return document.documentElement.scrollWidth")
     wide = browser.execute_script(
         "return [...document.querySelectorAll('article *')].filter(e => "
         "e.getBoundingClientRect().right > innerWidth + 1 && !e.closest("
-        "'pre, .cell_output, .math, .pst-scrollable-table-container'"
+        "'pre, .cell_output, .math, .pst-scrollable-table-container, .ts-explorer'"
         ")).slice(0, 5).map(e => e.outerHTML.slice(0, 120))"
     )
     assert (width, wide) == (390, [])
+    cut = browser.execute_script(
+        "return [...document.querySelectorAll('article :is(p, li, td, pre, table, div)')].filter("
+        "e => e.scrollWidth > e.clientWidth + 1 && e.clientWidth > 40 &&"
+        " ['hidden', 'clip'].includes(getComputedStyle(e).overflowX)"
+        ").slice(0, 5).map(e => e.outerHTML.slice(0, 120))"
+    )
+    assert cut == [], "text is cut off"
 
 
-def test_pages_are_read_from_disk_without_a_server(browser, smoke_book):
-    name = PAGES[1]
-    asked = visit(browser, f"file://{smoke_book}/{name}.html")
-    assert {url for url in asked if not url.startswith("file://")} == set()
-    assert browser.execute_script("return document.querySelectorAll('article h1').length") == 1
+def dark(browser) -> None:
+    browser.execute_script(
+        "document.documentElement.dataset.theme = document.documentElement.dataset.mode = 'dark';"
+        "document.getAnimations().forEach(a => a.finish())"
+    )
 
 
-def test_dark_pages_have_light_text(browser, address):
-    visit(browser, f"{address}{PAGES[1]}.html")
+@pytest.mark.parametrize("name", PAGES)
+def test_dark_pages_have_light_text(browser, address, name):
+    visit(browser, f"{address}{name}.html")
+    dark(browser)
     light = browser.execute_script(
-        "document.documentElement.dataset.theme = 'dark';"
         "const colours = e => getComputedStyle(e).color.match(/\\d+/g).slice(0, 3).map(Number);"
-        "return [...document.querySelectorAll('article p, article h1, .ts-provenance')]"
+        "return [...document.querySelectorAll('article p, article h1, article td')]"
+        ".filter(e => e.checkVisibility() && !e.closest('figure, .ts-explorer'))"
         ".map(e => Math.max(...colours(e)))"
     )
     assert light
@@ -59,7 +80,7 @@ def test_dark_pages_have_light_text(browser, address):
 
 
 def test_a_chapter_can_be_printed(browser, address):
-    visit(browser, f"{address}{PAGES[1]}.html")
+    visit(browser, f"{address}{CHAPTER}.html")
     printed = browser.execute_cdp_cmd("Page.printToPDF", {})["data"]
     assert len(printed) > 10_000
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
@@ -68,3 +89,114 @@ def test_a_chapter_can_be_printed(browser, address):
     )
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
     assert shown == "none"
+
+
+# ---------------------------------------------------------------------------------------- keyboard
+
+
+def test_by_keyboard_one_comes_past_the_menus_to_the_text(browser, address):
+    visit(browser, f"{address}{CHAPTER}.html")
+    browser.switch_to.active_element.send_keys(Keys.TAB)
+    assert browser.switch_to.active_element.text == "Skip to main content"
+    browser.switch_to.active_element.send_keys(Keys.ENTER)
+    browser.switch_to.active_element.send_keys(Keys.TAB)
+    assert browser.execute_script("return !!document.activeElement.closest('main')")
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_all_that_can_be_used_can_be_reached_and_shows_that_it_has_focus(browser, address, name):
+    visit(browser, f"{address}{name}.html")
+    unreached = browser.execute_script(
+        "const look = e => { const s = getComputedStyle(e);"
+        " return [s.outlineStyle, s.outlineWidth, s.boxShadow, s.textDecorationLine,"
+        "  s.textDecorationThickness, s.backgroundColor, s.borderColor, s.opacity].join() };"
+        "const all = 'a[href], button, summary, select, input, textarea';"
+        "return [...document.querySelectorAll('article :is(' + all + ')')]"
+        ".filter(e => e.checkVisibility() && !e.disabled).slice(0, 150).flatMap(e => {"
+        " document.activeElement.blur(); const before = look(e); e.focus({focusVisible: true});"
+        " const html = e.outerHTML.slice(0, 100);"
+        " if (document.activeElement !== e || e.tabIndex < 0 && !e.closest('svg, [role]'))"
+        "  return e.type === 'radio' ? [] : ['unreached: ' + html];"
+        " return look(e) === before ? ['unseen: ' + html] : [] }).slice(0, 5)"
+    )
+    assert unreached == []
+
+
+def test_a_folded_answer_opens_by_key(browser, address):
+    visit(browser, f"{address}{CHAPTER}.html")
+    first = "document.querySelector('article details')"
+    browser.execute_script(f"{first}.querySelector('summary').focus()")
+    assert not browser.execute_script(f"return {first}.open")
+    browser.switch_to.active_element.send_keys(Keys.ENTER)
+    assert browser.execute_script(f"return {first}.open")
+
+
+# ------------------------------------------------------------------------------------------ search
+
+
+@pytest.mark.parametrize("way", ["http", "file"])
+def test_search_finds_pages(browser, address, smoke_book, way):
+    base = address if way == "http" else f"file://{smoke_book}/"
+    visit(browser, f"{base}search.html?q=differential")
+    links = browser.execute_async_script(
+        "const done = arguments[0]; let tries = 0;"
+        "const look = () => {"
+        " const links = [...document.querySelectorAll('#search-results li a')];"
+        " if (/finished|found/.test(document.querySelector('#search-results p')?.textContent)"
+        "   && links.length || tries++ > 60) done(links.map(a => a.getAttribute('href')));"
+        " else setTimeout(look, 200) }; look()"
+    )
+    pages = {link.split(".html")[0].removeprefix(base) for link in links}
+    assert {CHAPTER, "book/glossary"} <= pages
+
+
+# ----------------------------------------------------------------------------------- accessibility
+
+
+@pytest.fixture(scope="module")
+def axe(smoke_book) -> str:
+    """The code of axe-core, which looks for barriers; npm fetches it once into the store."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TASKSPACES_STORE", str(smoke_book.parent / "store"))
+        if not book.vendored([AXE]):
+            pytest.skip(f"npm has not fetched {AXE}")
+        with tarfile.open(book.tarball(AXE)) as tar:
+            return tar.extractfile("package/axe.min.js").read().decode()
+
+
+def barriers(browser, code: str, where: str, rules: tuple[str, ...] = ()) -> list[str]:
+    """What axe finds serious or critical inside an element, and where."""
+    browser.execute_script(code + ";window.axe = axe")
+    found = browser.execute_async_script(
+        "const [where, rules, done] = arguments;"
+        "const options = {resultTypes: ['violations']};"
+        "if (rules.length) options.runOnly = rules;"
+        "axe.run(where, options).then(r => done(r.violations), e => done(String(e)))",
+        where,
+        list(rules),
+    )
+    assert isinstance(found, list), found
+    return [
+        f"{one['id']}: {node['html'][:200]} {[a['message'] for a in node['any']][:1]}"
+        for one in found
+        if one["impact"] in ("serious", "critical") and one["id"] not in EXCUSED
+        for node in one["nodes"][:3]
+    ]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_has_no_barrier(browser, address, axe, name):
+    visit(browser, f"{address}{name}.html")
+    assert barriers(browser, axe, "article") == []
+    dark(browser)
+    assert barriers(browser, axe, "article", ("color-contrast",)) == [], "in the dark"
+
+
+def test_axe_finds_barriers(browser, axe, tmp_path):
+    page = tmp_path / "page.html"
+    page.write_text(
+        "<!doctype html><article><img src='data:,'><p style='color:#bbb'>faint</p><input></article>"
+    )
+    visit(browser, f"file://{page}")
+    assert {line.split(":")[0] for line in barriers(browser, axe, "article")} == {
+        "image-alt", "color-contrast", "label"}  # fmt: skip
