@@ -8,7 +8,7 @@ BENCH    = $(VENV)-bench
 PORT    ?= 8888
 
 .DEFAULT_GOAL = help
-.PHONY: help env book epub smoke test lint lab bench lock clean
+.PHONY: help env book epub smoke course test lint lab bench lock clean
 
 help: ## list the targets
 	@echo "make TARGET [PROFILE=laptop|smoke|paper] [PYTHON=python3] [VENV=.venv]"; echo
@@ -36,6 +36,9 @@ epub: book ## the same book as one file for electronic readers: _build/task-spac
 
 smoke: ## the same book with tiny models, in about two minutes
 	@$(MAKE) --no-print-directory book PROFILE=smoke
+
+course: $(READY) ## the book, and archives to teach with: editions, labs, slides, handouts
+	@$(BIN)/taskspaces course --profile $(PROFILE)
 
 # The tests read one smoke book that is built here, with a store of its own.
 test: $(READY) ## build the smoke book once, then run the tests on it

@@ -25,7 +25,7 @@ from typing import Any
 
 import yaml
 
-from taskspace_utils import jobs, passports, redraw, store
+from taskspace_utils import jobs, pages, passports, prose, redraw, store
 from taskspace_utils.chapters import BuildError, chapters, check_parameters, execute, find_chapter
 
 # npm packages and the files taken from each: with them, pages need no network to be read.
@@ -90,8 +90,8 @@ def _built(profile, values, root: Path, out: Path, workers, scheduler) -> Path:
 
     def state() -> tuple[dict[Path, str], str]:
         keys = _keys(values, root, run.folder)
-        pages = _hashes(root, "book/**/*", "_config.yml", "_toc.yml")
-        return keys, store.key_of({"c": sorted(keys.values()), "p": pages, "offline": offline})
+        shown = _hashes(root, "book/**/*", "_*.yml", "CHANGELOG.md", "CITATION.cff")
+        return keys, store.key_of({"c": sorted(keys.values()), "p": shown, "offline": offline})
 
     key = state()[1]
     index, stamp = html / "index.html", html / ".key"
@@ -107,6 +107,8 @@ def _built(profile, values, root: Path, out: Path, workers, scheduler) -> Path:
         new.name: _page(new, values[path], profile.name, out / "figures")
         for path, new in executed.items()
     }
+    times = pages.run_times(executed.values())
+    store.write_atomic(out / pages.TIMES, times.to_csv(index=False, lineterminator="\n"))
     drawn = _draw(texts, root, out, offline)
     # what was edited in the meantime has no key: the next build looks at it again
     store.write_atomic(drawn / ".key", key if state()[1] == key else "edited while it was built")
@@ -212,7 +214,8 @@ def _page(executed: Path, parameters: Mapping[str, Any], profile: str, figures: 
         f'<a href="../_sources/notebooks/{executed.name}">executed notebook</a></p>'
     )
     title = next(c for c in notebook.cells if c.cell_type == "markdown")
-    title.source = re.sub(r"(?m)^# .+$", rf"\g<0>\n\n{line}", title.source, count=1)
+    opened = prose.opening(title.source, seconds, prose.measure(notebook))
+    title.source = re.sub(r"(?m)^# .+$", rf"\g<0>\n\n{line}", opened, count=1)
     return nbformat.writes(notebook)
 
 
@@ -235,13 +238,17 @@ def tarball(package: str) -> Path:
 
 
 def _vendored() -> bool:
+    return vendored(VENDORED)
+
+
+def vendored(packages: Iterable[str]) -> bool:
     """Are all npm packages in the store? Those that aren't are fetched; else CDNs remain."""
-    for package in VENDORED:
+    for package in packages:
         if tarball(package).exists():
             continue
         npm = shutil.which("npm")
         if npm is None:
-            store.say("npm is not installed: pages will load MathJax and widgets from a CDN")
+            store.say(f"npm is not installed: pages will load {package} from a CDN")
             return False
         with tempfile.TemporaryDirectory(prefix="taskspaces-") as folder:
             command = [npm, "pack", "--silent", "--fetch-retries=1", package]
@@ -271,7 +278,9 @@ def _draw(texts: Mapping[str, str], root: Path, out: Path, offline: bool) -> Pat
             pictures,
             ignore=lambda _, names: [name for name in names if not name.endswith(".svg")],
         )
-    config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
+    if (out / pages.TIMES).is_file():
+        shutil.copy(out / pages.TIMES, stage / "book")
+    config = pages.with_launch_buttons(yaml.safe_load((root / "_config.yml").read_text("utf-8")))
     config["html"].pop("announcement")  # it says that the chapters have not been run
     (stage / "pictures").mkdir(exist_ok=True)
     config["sphinx"]["config"]["html_extra_path"] = ["pictures"]

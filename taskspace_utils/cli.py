@@ -149,6 +149,11 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--book", metavar="DIR", help="where it was built (default _build)")
     sub.add_argument("--out", metavar="FILE", help="default task-spaces.epub in that folder")
 
+    sub = command("course", commands.course, "pack a course: editions, labs, slides, handouts")
+    _profile_option(sub)
+    sub.add_argument("--out", metavar="DIR", help="folder for course/ and the archives (_build)")
+    _worker_options(sub)
+
     sub = command(
         "redraw", commands.redraw, "draw a figure of the book again, from its table alone"
     )

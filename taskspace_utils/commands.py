@@ -199,6 +199,13 @@ def epub(options) -> None:
     epub.build(options.book, options.out)
 
 
+def course(options) -> None:
+    """Pack a course."""
+    from taskspace_utils.course import build
+
+    print(build(options.profile, options.out, None, options.workers, options.scheduler))
+
+
 def redraw(options) -> None:
     """Draw a figure from its table, or list the figures."""
     from taskspace_utils import redraw

@@ -1,0 +1,246 @@
+"""Slides: a reveal.js deck a chapter, made of the chapter's own text, results and figures.
+
+A section becomes a column: its first sentences, its equations, what came out (text that the run
+wrote), and its figures with their captions. All other prose goes into the speaker's notes (key S).
+Solutions are on no slide. Nothing is written for the slides, so nothing in them can disagree with
+the book; the price is that they show, and leave the telling to the speaker.
+"""
+
+from __future__ import annotations
+
+import ast
+import html
+import re
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from taskspace_utils import book, store
+from taskspace_utils.plain_myst import as_html, plain
+
+REVEAL = "reveal.js@5.2.1"
+TAKEN = ("dist/reset.css", "dist/reveal.css", "dist/reveal.js", "plugin/notes/notes.js", "LICENSE")
+CDN = f"https://cdn.jsdelivr.net/npm/{REVEAL}"
+MATHJAX = "es5/tex-chtml-full.js"
+WORDS = 55  # on a slide: what is read while somebody speaks
+LAST = ("Exercises", "Further reading")
+
+STYLE = """
+:root { --r-heading-color: #1b3a57; --r-main-color: #222; }
+body { background: #fff; }
+.reveal { font: 30px/1.4 system-ui, sans-serif; color: var(--r-main-color); }
+.reveal .slides { text-align: left; }
+.reveal h1, .reveal h2 { color: var(--r-heading-color); line-height: 1.15; margin: 0 0 .6em; }
+.reveal h1 { font-size: 1.9em; } .reveal h2 { font-size: 1.3em; }
+.reveal p, .reveal ul, .reveal blockquote { margin: 0 0 .6em; }
+.reveal ul, .reveal ol { padding-left: 1.2em; } .reveal li { margin-bottom: .3em; }
+.reveal blockquote { border-left: .2em solid #9bb3c9; padding-left: .8em; font-size: .85em; }
+.reveal img { display: block; margin: 0 auto; max-width: 100%; max-height: 470px; }
+.reveal figcaption { font-size: .62em; margin-top: .6em; }
+.reveal figure, .reveal table { margin: 0; font-size: .8em; }
+.reveal code { background: #eef2f6; padding: 0 .15em; }
+.reveal .from { font-size: .55em; color: #555; }
+"""
+
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<link rel="stylesheet" href="{reveal}/dist/reset.css">
+<link rel="stylesheet" href="{reveal}/dist/reveal.css">
+<link rel="stylesheet" href="slides.css">
+<script>MathJax = {{options: {{enableMenu: false}}}};</script>
+</head>
+<body>
+<div class="reveal"><div class="slides">
+{slides}
+</div></div>
+<script src="{reveal}/dist/reveal.js"></script>
+<script src="{reveal}/plugin/notes/notes.js"></script>
+<script src="{mathjax}"></script>
+<script>
+Reveal.initialize({{width: 1100, height: 700, hash: true, center: false, transition: "none",
+  slideNumber: "c/t", plugins: [RevealNotes]}});
+</script>
+</body>
+</html>
+"""
+
+
+@dataclass
+class Section:
+    """A section of a chapter: what is shown, what is told, and what is drawn."""
+
+    title: str
+    texts: list[str] = field(default_factory=list)  # paragraphs, as plain Markdown
+    slides: list[str] = field(default_factory=list)  # slides of its figures and results, as HTML
+
+
+def sections(notebook, known: Mapping[str, str]) -> list[Section]:
+    """A chapter's sections; the first is its opening, with the chapter's title.
+
+    Args:
+        notebook: a page of the book, executed.
+        known: headings by label; see `plain_myst.titles`.
+    """
+    values, found = _glued(notebook), []
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            text = re.sub(r'<p class="ts-provenance">.*?</p>', "", cell.source, flags=re.DOTALL)
+            for block in _blocks(plain(text, known, values)):
+                if heading := re.match(r"(#{1,2}) +(.+)", block):
+                    found.append(Section(heading[2].strip()))
+                elif found and not block.startswith("#"):
+                    found[-1].texts.append(block)
+        elif found and cell.cell_type == "code":
+            found[-1].slides += _outputs(cell, found[-1].title, known, values)
+    return [s for s in found if s.title not in LAST]
+
+
+def _blocks(text: str) -> list[str]:
+    """Markdown cut at blank lines, but not inside code or formulas."""
+    blocks, inside = [""], ""
+    for line in text.splitlines():
+        mark = re.match(r"`{3,}|\$\$", line)
+        if not line.strip() and not inside:
+            blocks.append("")
+            continue
+        blocks[-1] += line + "\n"
+        if mark and (not inside or line.strip() == inside):
+            one_line = mark[0] == "$$" and line.strip() != "$$"
+            inside = "" if inside or one_line else mark[0]
+    return [block for block in blocks if block.strip()]
+
+
+def _glued(notebook) -> dict[str, object]:
+    """What the notebook glued as text, by name."""
+    found: dict[str, object] = {}
+    for output in (o for c in notebook.cells for o in c.get("outputs", [])):
+        name = output.get("metadata", {}).get("scrapbook", {}).get("name")
+        data = {kind.rsplit("record/")[-1]: text for kind, text in output.get("data", {}).items()}
+        if name and (text := data.get("text/plain")) is not None:
+            try:
+                found[name] = ast.literal_eval(text)
+            except (ValueError, SyntaxError):
+                found[name] = text
+    return found
+
+
+def _outputs(cell, title: str, known: Mapping[str, str], values) -> list[str]:
+    """Slides of a cell's figure, or of text that it wrote."""
+    about, made = cell.metadata.get("mystnb", {}), []
+    alt = about.get("image", {}).get("alt", "")
+    caption = plain(about.get("figure", {}).get("caption", "").split("\n\n")[0], known, values)
+    for output in cell.get("outputs", []):
+        data = output.get("data", {})
+        if output.get("metadata", {}).get("scrapbook"):
+            continue
+        if "image/png" in data and alt:
+            image = (
+                f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{data["image/png"]}">'
+            )
+            text = as_html(caption)
+            made.append(_head(title) + f"<figure>{image}<figcaption>{text}</figcaption></figure>")
+        elif "text/markdown" in data:
+            shown, rest = cut(plain(data["text/markdown"], known, values))
+            made.append(_head(title) + as_html(shown) + _notes(rest))
+    return made
+
+
+def _head(title: str) -> str:
+    return "<h2>" + as_html(title).removeprefix("<p>").removesuffix("</p>\n") + "</h2>"
+
+
+def _notes(text: str) -> str:
+    return f'<aside class="notes">{as_html(text)}</aside>' if text.strip() else ""
+
+
+def cut(text: str, words: int = WORDS) -> tuple[str, str]:
+    """As many whole sentences as fit on a slide, at least one, and the rest."""
+    sentences = re.split(r"(?<=[.!?:]) (?=[A-Z*_`$(])|\n", text.strip())
+    taken, count = [], 0
+    for sentence in sentences:
+        count += len(sentence.split())
+        if taken and count > words:
+            break
+        taken.append(sentence)
+    return "\n".join(taken), "\n".join(sentences[len(taken) :])
+
+
+def slides(section: Section) -> list[str]:
+    """The slides of a section, as HTML."""
+    shown, told, formulas, before = [], [], [], ""
+    for block in section.texts:
+        if block.startswith("$$"):
+            formulas.append(_head(section.title) + as_html(f"{cut(before, 30)[0]}\n\n{block}"))
+        elif re.match(r"[-*>|] ?|\d+\. |```", block):  # a list, a quotation, a table, code
+            (shown if _fits(shown, block) else told).append(block)
+        else:
+            first, rest = cut(block) if not shown else ("", block)
+            shown += [first] if first else []
+            told += [rest] if rest else []
+        before = block if not block.startswith("$$") else before
+    if not (shown or formulas or section.slides):
+        return []
+    opening = _head(section.title) + as_html("\n\n".join(shown)) + _notes("\n\n".join(told))
+    return [opening, *formulas, *section.slides]
+
+
+def _fits(shown: list[str], block: str) -> bool:
+    return len(" ".join([*shown, block]).split()) <= 2 * WORDS and block.count("\n") <= 8
+
+
+def deck(notebook, known: Mapping[str, str], reveal: str, mathjax: str) -> str:
+    """A chapter's deck as a page.
+
+    Args:
+        notebook: a page of the book, executed.
+        known: headings by label.
+        reveal: where reveal.js lies, as seen from the page.
+        mathjax: the same for MathJax's file.
+    """
+    parts = sections(notebook, known)
+    columns = [slides(part) for part in parts]
+    if columns and columns[0]:
+        columns[0][0] = columns[0][0].replace("<h2>", "<h1>", 1).replace("</h2>", "</h1>", 1)
+    stacks = [
+        "".join(f"<section>{one}</section>\n" for one in column) for column in columns if column
+    ]
+    inner = "\n".join(f"<section>\n{stack}</section>" for stack in stacks)
+    title = html.escape(parts[0].title) if parts else "Slides"
+    return PAGE.format(title=title, slides=inner, reveal=reveal, mathjax=mathjax)
+
+
+def write(notebooks: list[Path], out: Path, known: Mapping[str, str], mathjax: str) -> list[Path]:
+    """Decks of executed notebooks in a folder, with reveal.js beside them and a list of all.
+
+    Args:
+        mathjax: MathJax's file as seen from the folder, or an address.
+    """
+    import nbformat
+
+    local = book.vendored([REVEAL])
+    if local:
+        with tarfile.open(book.tarball(REVEAL)) as tar:
+            for member in tar:
+                member.name = member.name.removeprefix("package/")
+                if member.name in TAKEN:
+                    tar.extract(member, out / "reveal", filter="data")
+    store.write_atomic(out / "slides.css", STYLE)
+    made, lines = [], []
+    for path in notebooks:
+        notebook = nbformat.read(path, as_version=4)
+        page = deck(notebook, known, "reveal" if local else CDN, mathjax)
+        made.append(store.write_atomic(out / f"{path.stem}.html", page))
+        title = re.search(r"<title>(.*?)</title>", page)[1]
+        lines.append(f'<li><a href="{path.stem}.html">{title}</a></li>')
+    index = (
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Slides</title>'
+        '<body style="font: 1.1em/1.7 system-ui, sans-serif; max-width: 40em; margin: 3em auto">'
+        "<h1>Slides</h1><p>A deck a chapter. Arrow keys move, S opens the speaker’s notes, "
+        f"O the overview, ? says the rest.</p><ol>{''.join(lines)}</ol>"
+    )
+    return [*made, store.write_atomic(out / "index.html", index)]
