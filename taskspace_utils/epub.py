@@ -187,14 +187,16 @@ def _formulas(pages: Iterable[BeautifulSoup]) -> None:
 
 def _still(soup: BeautifulSoup) -> None:
     """Leave out what only lives in a browser; an explorer keeps what can be read of it."""
-    for tag in soup.select(".ts-explorer noscript"):
-        tag.unwrap()
     for explorer in soup.select(".ts-explorer"):
-        for tag in explorer.select("[hidden], .bar, button, input, select, label, svg"):
-            tag.decompose()
+        still = explorer.select_one(".still")
+        for tag in explorer.find_all(recursive=False):
+            if tag is not still:
+                tag.decompose()
         note = soup.new_tag("p", attrs={"class": "ts-note"})
         note.string = "On its web page, this can be moved."
         explorer.append(note)
+    for tag in soup.select(".legend:has(code.download)"):  # links to files that are not here
+        tag.decompose()
     for tag in soup.select("script, style, noscript, button, .headerlink, .only-dark"):
         tag.decompose()
     for link in soup.select("link"):
