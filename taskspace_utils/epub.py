@@ -188,10 +188,11 @@ def _formulas(pages: Iterable[BeautifulSoup]) -> None:
 def _still(soup: BeautifulSoup) -> None:
     """Leave out what only lives in a browser; an explorer keeps what can be read of it."""
     for explorer in soup.select(".ts-explorer"):
-        still = explorer.select_one(".still")
-        for tag in explorer.find_all(recursive=False):
-            if tag is not still:
-                tag.decompose()
+        moving = "[hidden], .bar, svg"
+        if explorer.select_one(":scope > .still"):  # what is there for paper
+            moving = ":scope > :not(.still)"
+        for tag in explorer.select(moving):
+            tag.decompose()
         note = soup.new_tag("p", attrs={"class": "ts-note"})
         note.string = "On its web page, this can be moved."
         explorer.append(note)
