@@ -35,6 +35,9 @@ SETTINGS = {
     "epub_scheme": "ID",
     "epub_description": "Task spaces of language models, rebuilt from the idea up.",
     "epub_publisher": "the Task Spaces contributors",
+    "epub_title": "Task Spaces",
+    "project": "Task Spaces",
+    "epub_tocscope": "includehidden",  # all chapters are in the book's hidden table of contents
     "epub_show_urls": "no",  # an address under each link would fill the pages
     "epub_css_files": ["ebook.css"],
     "epub_use_index": False,
@@ -83,7 +86,7 @@ def build(out: str | Path | None = None, target: str | Path | None = None) -> Pa
         settings = config["sphinx"]["config"]
         for name in ("mathjax_path", "nb_ipywidgets_js"):
             settings.pop(name, None)
-        settings |= SETTINGS
+        settings |= SETTINGS | {"version": store.versions()["taskspace-utils"]}
         # pictures rather than what moves
         settings["nb_mime_priority_overrides"] = [
             ["epub", "image/png", 0],
@@ -119,10 +122,15 @@ def _mended(made: Path, target: Path) -> Path:
     for name in list(files):
         if name not in pages and name not in wanted and not KEPT.search(name):
             del files[name]
+    order = list(
+        dict.fromkeys(a["href"].split("#")[0] for a in pages["nav.xhtml"].select("a[href]"))
+    )
     for name, soup in pages.items():
         files[name] = (HEAD + soup.decode(formatter="minimal").strip() + "\n").encode()
-    [opf] = (name for name in files if name.endswith(".opf"))
-    files[opf] = _manifest(files[opf], posixpath.dirname(opf), files, pages)
+    files["content.opf"] = _manifest(files["content.opf"], files, pages, order)
+    files["toc.ncx"] = re.sub(
+        rb'(?<= src=")[^"#]+', lambda found: posixpath.normpath(found[0]), files["toc.ncx"]
+    )
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         first = files.pop("mimetype")  # uncompressed at the head: so the file's kind is known
         archive.writestr("mimetype", first, zipfile.ZIP_STORED)
@@ -179,19 +187,28 @@ def _formulas(pages: Iterable[BeautifulSoup]) -> None:
 
 def _still(soup: BeautifulSoup) -> None:
     """Leave out what only lives in a browser; an explorer keeps what can be read of it."""
-    for tag in soup.select(".ts-explorer noscript"):
-        tag.unwrap()
     for explorer in soup.select(".ts-explorer"):
-        for tag in explorer.select("[hidden], .bar, button, input, select, label, svg"):
+        moving = "[hidden], .bar, svg"
+        if explorer.select_one(":scope > .still"):  # what is there for paper
+            moving = ":scope > :not(.still)"
+        for tag in explorer.select(moving):
             tag.decompose()
         note = soup.new_tag("p", attrs={"class": "ts-note"})
         note.string = "On its web page, this can be moved."
         explorer.append(note)
+    for tag in soup.select(".legend:has(code.download)"):  # links to files that are not here
+        tag.decompose()
     for tag in soup.select("script, style, noscript, button, .headerlink, .only-dark"):
         tag.decompose()
     for link in soup.select("link"):
         if not link.get("href", "").endswith(STYLES):
             link.decompose()
+    for tag in soup.select("[role=doc-biblioentry]"):  # of an older standard
+        del tag["role"]
+    for tag in soup.select(".ts-provenance a[href*=_sources]"):
+        before = tag.previous_sibling  # the notebook is not in the file, nor the dot before it
+        before.replace_with(before.rstrip(" ·"))
+        tag.decompose()
     for tag in soup.find_all(True):
         for name in [n for n in tag.attrs if n.startswith(("on", "aria-live", "tabindex"))]:
             del tag[name]
@@ -213,6 +230,9 @@ def _links(name: str, soup: BeautifulSoup, files: Iterable[str], ids: dict[str, 
         if target not in files or target not in ids or missing:
             link.name = "span"
             del link["href"]
+        elif parts.path:  # Sphinx has detours in its table of contents
+            anchor = f"#{parts.fragment}" if parts.fragment else ""
+            link["href"] = posixpath.relpath(target, posixpath.dirname(name) or ".") + anchor
     seen: set[str] = set()
     for tag in soup.select("[id]"):  # an id is there once
         if tag["id"] in seen:
@@ -221,19 +241,27 @@ def _links(name: str, soup: BeautifulSoup, files: Iterable[str], ids: dict[str, 
             seen.add(tag["id"])
 
 
-def _manifest(opf: bytes, folder: str, files: Iterable[str], pages: dict[str, Tag]) -> bytes:
-    """The list of files without those that were left out, and with what each page holds."""
+def _manifest(opf: bytes, files: Iterable[str], pages: dict[str, Tag], order: list[str]) -> bytes:
+    """The list of files without those that were left out, with what pages hold and their order."""
     for prefix, space in SPACES.items():
         ElementTree.register_namespace(prefix, space)
     root = ElementTree.fromstring(opf)
-    manifest = root.find("{*}manifest")
+    manifest, spine = root.find("{*}manifest"), root.find("{*}spine")
+    known = {}
     for item in list(manifest):
-        name = posixpath.normpath(posixpath.join(folder, unquote(item.attrib["href"])))
+        name = unquote(item.attrib["href"])
         if name not in files:
             manifest.remove(item)
             continue
+        known[name] = item.attrib["id"]
         holds = set(item.attrib.pop("properties", "").split()) - {"scripted"}
         holds |= {"mathml"} if name in pages and pages[name].find("math") else set()
         if holds:
             item.attrib["properties"] = " ".join(sorted(holds))
+    for entry in list(spine):
+        spine.remove(entry)
+    for name in order:
+        ElementTree.SubElement(spine, f"{{{SPACES['']}}}itemref", idref=known[name])
+    for entry in root.findall("{*}metadata/{*}contributor"):  # Sphinx writes one that is empty
+        root.find("{*}metadata").remove(entry)
     return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)

@@ -92,19 +92,26 @@ def _pictures(path: Path) -> dict[str, str]:
 
         before = plt.get_backend()
         plt.switch_backend("agg")  # no window, and any thread may draw
-        from taskspace_utils import dark
-
         figure = redraw.draw(path)
         try:
-            return {".svg": as_svg(figure), "-dark.svg": as_svg(dark.darken(figure))}
+            return drawings(figure)
         finally:
             plt.close(figure)
             if before != "agg":
                 plt.switch_backend(before)
 
 
-def as_svg(figure: Figure) -> str:
-    """A figure as SVG: the same figure is the same text."""
+def drawings(figure: Figure) -> dict[str, str]:
+    """A figure as SVG for light and for dark pages: of one size, so that no page jumps."""
+    from taskspace_utils import dark
+
+    light = _svg(figure)
+    figure.set_layout_engine("none")  # each drawing would move things by a hair
+    return {".svg": light, "-dark.svg": _svg(dark.darken(figure))}
+
+
+def _svg(figure: Figure) -> str:
+    """The same figure is the same text."""
     import matplotlib as mpl
 
     file = io.StringIO()

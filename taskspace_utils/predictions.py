@@ -30,7 +30,8 @@ def write_down(path: str | Path, **predictions: str) -> Path | None:
     empty = [name for name, text in said.items() if not text]
     if empty or not said:
         say(
-            f"not written down yet: {', '.join(empty) or 'nothing'} is empty. Predict before you run"
+            f"not written down yet: {', '.join(empty) or 'nothing'} is empty. "
+            "Predict before you run"
         )
         return None
     if path.exists():
