@@ -9,7 +9,7 @@ import inspect
 import math
 import reprlib
 import warnings
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping
 from numbers import Number
 
 import numpy as np
@@ -130,11 +130,11 @@ def compare(found, right, mistakes: Mapping[str, object] | None = None, what: st
 
 def same(one, other) -> bool:
     """Are two values the same, numbers up to rounding (1e-6 of their size) and NaN with NaN?"""
-    if isinstance(one, Set) or isinstance(other, (Set, str)):
-        return type(one) is not bool and one == other
     try:
-        a, b = np.asarray(one, dtype=float), np.asarray(other, dtype=float)
-    except (TypeError, ValueError):
+        a, b = np.asarray(one), np.asarray(other)
+    except ValueError:  # lists of unequal lengths
+        return _as_lists(one) == _as_lists(other)
+    if a.dtype.kind not in "biuf" or b.dtype.kind not in "biuf":
         return _as_lists(one) == _as_lists(other)
     return a.shape == b.shape and bool(np.allclose(a, b, rtol=1e-6, atol=1e-9, equal_nan=True))
 
