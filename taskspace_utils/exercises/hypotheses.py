@@ -68,6 +68,20 @@ def _(answer):
         raise Hint(f"p = {p:.3f}, where about one in ten is right. Is every task's label shuffled?")
 
 
+@stage("permutation-test", "a space in which one task is like all others")
+def _(answer):
+    space, labels = _blocks(2, 3, 0.0, 0.0)
+    space[0], space[:, 0] = 0.5, 0.5  # however tasks are named, two of its five cells are within
+    space[np.diag_indices(6)] = 1.0
+    p = _p(answer, space, labels, draws=99)
+    if p < 0.99:
+        raise Hint(
+            f"p = {p:.2f}, though here every way to name the tasks gives the same difference. Were "
+            "rows shuffled without their columns? A task is a row *and* a column, and moves with "
+            "both; a shuffle of the labels does that by itself."
+        )
+
+
 @stage("permutation-test", "groups that are less alike inside than outside")
 def _(answer):
     p = _p(answer, *_blocks(2, 3, 0.1, 0.8), draws=199)
@@ -113,6 +127,14 @@ def _(space, groups, draws, rng):
         mixed = np.zeros_like(space)
         mixed[upper] = rng.permutation(space[upper])
         b += _difference(mixed + mixed.T, groups) >= found - 1e-12
+    return (b + 1) / (draws + 1)
+
+
+@mistake("permutation-test", "rows shuffled without their columns")
+def _(space, groups, draws, rng):
+    """Rows are shuffled, columns stay."""
+    found = _difference(space, groups)
+    b = sum(_difference(rng.permutation(space), groups) >= found - 1e-12 for _ in range(draws))
     return (b + 1) / (draws + 1)
 
 
