@@ -8,7 +8,7 @@ BENCH    = $(VENV)-bench
 PORT    ?= 8888
 
 .DEFAULT_GOAL = help
-.PHONY: help env book smoke course test lint lab bench lock clean
+.PHONY: help env book epub smoke course test lint lab bench lock clean
 
 help: ## list the targets
 	@echo "make TARGET [PROFILE=laptop|smoke|paper] [PYTHON=python3] [VENV=.venv]"; echo
@@ -30,6 +30,9 @@ $(READY): requirements.txt pyproject.toml
 
 book: $(READY) ## run what is missing and build the book into _build/html
 	@$(BIN)/taskspaces book --profile $(PROFILE)
+
+epub: book ## the same book as one file for electronic readers: _build/task-spaces.epub
+	@$(BIN)/taskspaces epub
 
 smoke: ## the same book with tiny models, in about two minutes
 	@$(MAKE) --no-print-directory book PROFILE=smoke

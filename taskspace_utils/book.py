@@ -25,7 +25,7 @@ from typing import Any
 
 import yaml
 
-from taskspace_utils import jobs, redraw, store
+from taskspace_utils import jobs, pages, passports, prose, redraw, store
 from taskspace_utils.chapters import BuildError, chapters, check_parameters, execute, find_chapter
 
 # npm packages and the files taken from each: with them, pages need no network to be read.
@@ -90,8 +90,8 @@ def _built(profile, values, root: Path, out: Path, workers, scheduler) -> Path:
 
     def state() -> tuple[dict[Path, str], str]:
         keys = _keys(values, root, run.folder)
-        pages = _hashes(root, "book/**/*", "_config.yml", "_toc.yml")
-        return keys, store.key_of({"c": sorted(keys.values()), "p": pages, "offline": offline})
+        shown = _hashes(root, "book/**/*", "_*.yml", "CHANGELOG.md", "CITATION.cff")
+        return keys, store.key_of({"c": sorted(keys.values()), "p": shown, "offline": offline})
 
     key = state()[1]
     index, stamp = html / "index.html", html / ".key"
@@ -107,6 +107,8 @@ def _built(profile, values, root: Path, out: Path, workers, scheduler) -> Path:
         new.name: _page(new, values[path], profile.name, out / "figures")
         for path, new in executed.items()
     }
+    times = pages.run_times(executed.values())
+    store.write_atomic(out / pages.TIMES, times.to_csv(index=False, lineterminator="\n"))
     drawn = _draw(texts, root, out, offline)
     # what was edited in the meantime has no key: the next build looks at it again
     store.write_atomic(drawn / ".key", key if state()[1] == key else "edited while it was built")
@@ -204,7 +206,7 @@ def _page(executed: Path, parameters: Mapping[str, Any], profile: str, figures: 
             cell.metadata.pop(name, None)
         figure = cell.metadata.get("mystnb", {}).get("figure", {})
         if figure.get("name") in drawn:
-            figure["caption"] += _ways(figure["name"], drawn[figure["name"]]["about"]["figure"])
+            passports.show(cell, figure["name"], drawn[figure["name"]])
     line = (
         f'<p class="ts-provenance">Profile <strong>{profile}</strong> · ran in {seconds:.0f} s · '
         f"taskspace-utils {store.versions()['taskspace-utils']}, "
@@ -212,14 +214,9 @@ def _page(executed: Path, parameters: Mapping[str, Any], profile: str, figures: 
         f'<a href="../_sources/notebooks/{executed.name}">executed notebook</a></p>'
     )
     title = next(c for c in notebook.cells if c.cell_type == "markdown")
-    title.source = re.sub(r"(?m)^# .+$", rf"\g<0>\n\n{line}", title.source, count=1)
+    opened = prose.opening(title.source, seconds, prose.measure(notebook))
+    title.source = re.sub(r"(?m)^# .+$", rf"\g<0>\n\n{line}", opened, count=1)
     return nbformat.writes(notebook)
-
-
-def _ways(name: str, module: str) -> str:
-    """From a figure to its table, to where that came from, and to the code that drew it."""
-    files = {"table": f"{name}.csv", "provenance": f"{name}.json", "code": f"{module}.py"}
-    return "\n\n" + " · ".join(f"{{download}}`{w} <figures/{f}>`" for w, f in files.items())
 
 
 def _with_values(source: str, parameters: Mapping[str, Any]) -> str:
@@ -275,8 +272,18 @@ def _draw(texts: Mapping[str, str], root: Path, out: Path, offline: bool) -> Pat
         store.write_atomic(stage / "notebooks" / name, text)
     if (out / "figures").is_dir():
         shutil.copytree(out / "figures", stage / "notebooks" / "figures")
-    config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
+        pictures = stage / "pictures" / "figures"  # pages show these; the others are downloaded
+        shutil.copytree(
+            out / "figures",
+            pictures,
+            ignore=lambda _, names: [name for name in names if not name.endswith(".svg")],
+        )
+    if (out / pages.TIMES).is_file():
+        shutil.copy(out / pages.TIMES, stage / "book")
+    config = pages.with_launch_buttons(yaml.safe_load((root / "_config.yml").read_text("utf-8")))
     config["html"].pop("announcement")  # it says that the chapters have not been run
+    (stage / "pictures").mkdir(exist_ok=True)
+    config["sphinx"]["config"]["html_extra_path"] = ["pictures"]
     if offline:
         config["sphinx"]["config"].update(OFFLINE)
     for package, wanted in VENDORED.items() if offline else ():
@@ -286,8 +293,18 @@ def _draw(texts: Mapping[str, str], root: Path, out: Path, offline: bool) -> Pat
                 if any(fnmatch(member.name, pattern) for pattern in wanted):
                     tar.extract(member, stage / "vendor", filter="data")
     store.write_atomic(stage / "_config.yml", yaml.safe_dump(config, sort_keys=False))
+    jupyter_book(stage, drawn)
+    return drawn / "_build" / "html"
+
+
+def jupyter_book(stage: Path, out: Path, options: Iterable[str | Path] = ()) -> None:
+    """Draw staged sources into OUT/_build.
+
+    Raises:
+        BuildError: Jupyter Book failed or has a warning; the message names the pages.
+    """
     program = Path(sys.executable).parent / "jupyter-book"  # it has no `python -m`
-    command = [program, "build", stage, "--path-output", drawn, "-W", "--keep-going", "-q"]
+    command = [program, "build", stage, "--path-output", out, "-W", "--keep-going", "-q", *options]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     said = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr)  # colours
     said = said.replace(f"{stage}/", "").splitlines()
@@ -295,7 +312,6 @@ def _draw(texts: Mapping[str, str], root: Path, out: Path, offline: bool) -> Pat
     if done.returncode or bad:
         text = "\n".join(bad or said[-15:])
         raise BuildError(f"the chapters ran, but Jupyter Book objects to the pages:\n{text}")
-    return drawn / "_build" / "html"
 
 
 # ------------------------------------------------------------------------------- a Sphinx extension

@@ -23,9 +23,10 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from taskspace_utils import redraw, store
+from taskspace_utils import passports, redraw, store
 from taskspace_utils.store import InputError
 
+WARMUPS = ("warmup_grammar", "warmup_gradients")  # in the order in which they are read
 TYPES = {"int": int, "float": float, "str": str, "bool": bool}
 
 
@@ -42,12 +43,16 @@ class Parameter(NamedTuple):
 
 
 def chapters(root: Path | None = None) -> list[Path]:
-    """The text files of all chapters, in the order of their numbers."""
-    return sorted(((root or store.project_root()) / "notebooks").glob("[0-9][0-9]_*.md"))
+    """The text files of all chapters as they are read: warm-ups, then by number."""
+    folder = (root or store.project_root()) / "notebooks"
+    first = [path for name in WARMUPS if (path := folder / f"{name}.md").is_file()]
+    return first + sorted(folder.glob("[0-9][0-9]_*.md"))
 
 
 def find_chapter(name: str | int | Path, root: Path | None = None) -> Path:
     """The chapter with this number ("5", "05"), name ("05_ftgd", "ftgd") or path.
+
+    A warm-up has its whole name only: chapter 7 is called gradients too.
 
     Raises:
         InputError: there is no such chapter; the message lists those there are.
@@ -55,7 +60,8 @@ def find_chapter(name: str | int | Path, root: Path | None = None) -> Path:
     wanted = Path(str(name)).name.removesuffix(".md")
     known = {path.stem: path for path in chapters(root)}
     for stem, path in known.items():
-        if wanted in (stem, stem[3:]) or wanted.zfill(2) == stem[:2]:
+        number, _, rest = stem.partition("_")
+        if wanted == stem or (number.isdigit() and (wanted == rest or wanted.zfill(2) == number)):
             return path
     there = ", ".join(known)
     raise InputError(f"no chapter {wanted!r}{_did_you_mean(wanted, known)}; there are {there}")
@@ -69,7 +75,7 @@ def _did_you_mean(wanted: str, known: Iterable[str]) -> str:
 # --------------------------------------------------------------------------------------- parameters
 
 
-def _notebook(path: Path):
+def read_chapter(path: Path):
     """A chapter as a notebook whose code cells know their number and line in the text."""
     from jupytext.myst import myst_to_notebook
 
@@ -95,7 +101,7 @@ def chapter_parameters(path: str | Path) -> dict[str, Parameter]:
             list or tuple of them; or its default is of another type.
     """
     path = Path(path)
-    cells = [c for c in _notebook(path).cells if "parameters" in c.metadata.get("tags", [])]
+    cells = [c for c in read_chapter(path).cells if "parameters" in c.metadata.get("tags", [])]
     if len(cells) != 1:
         raise InputError(f"{path.name}: {len(cells)} cells are tagged `parameters`, not one")
     source = cells[0].source
@@ -180,7 +186,7 @@ def execute(path: Path, parameters: Mapping[str, Any], root: Path, kept: Path):
 
     Returns:
         The notebook with its outputs; `metadata.papermill` has the seconds, and
-        `metadata.figures` what `redraw.collect` found.
+        `metadata.figures` what `passports.issue` gives.
 
     Raises:
         BuildError: a cell raised or showed a Python warning; the message names the line of the
@@ -191,7 +197,7 @@ def execute(path: Path, parameters: Mapping[str, Any], root: Path, kept: Path):
     plain = {n: list(v) if isinstance(v, tuple) else v for n, v in parameters.items()}
     with tempfile.TemporaryDirectory(prefix="taskspaces-") as folder:
         target = Path(folder) / f"{path.stem}.ipynb"
-        nbformat.write(_notebook(path), target)
+        nbformat.write(read_chapter(path), target)
         command = [sys.executable, "-m", "papermill", str(target), str(target)]
         command += ["--parameters_yaml", yaml.safe_dump(plain), "--cwd", str(root)]
         command += ["--kernel", "python3", "--language", "python", "--no-progress-bar"]
@@ -202,13 +208,10 @@ def execute(path: Path, parameters: Mapping[str, Any], root: Path, kept: Path):
             command, env={**os.environ, **own}, capture_output=True, text=True, check=False
         )
         notebook = nbformat.read(target, as_version=4)
-        about = {
-            "chapter": path.stem,
-            "profile": parameters.get("profile", ""),
-            "parameters": plain,
-        }
-        notebook.metadata["figures"] = redraw.collect(Path(folder, "figures"), notebook, **about)
-    cell, problem = _problem(notebook)
+        cell, problem = _problem(notebook)
+        if not (problem or done.returncode):
+            figures = Path(folder, "figures")
+            notebook.metadata["figures"] = passports.issue(figures, notebook, path, plain)
     if done.returncode and not problem:  # the kernel died, in the last cell that was begun
         begun = [c for c in notebook.cells if c.metadata.get("papermill", {}).get("start_time")]
         cell = begun[-1] if begun else None

@@ -145,6 +145,10 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--out", metavar="DIR", help="folder for html/ (default _build)")
     _worker_options(sub)
 
+    sub = command("epub", commands.epub, "make an EPUB of the book that was last built")
+    sub.add_argument("--book", metavar="DIR", help="where it was built (default _build)")
+    sub.add_argument("--out", metavar="FILE", help="default task-spaces.epub in that folder")
+
     sub = command("course", commands.course, "pack a course: editions, labs, slides, handouts")
     _profile_option(sub)
     sub.add_argument("--out", metavar="DIR", help="folder for course/ and the archives (_build)")

@@ -192,6 +192,13 @@ def book(options) -> None:
     book.build(options.profile, options.out, None, options.workers, options.scheduler)
 
 
+def epub(options) -> None:
+    """Make an EPUB of the pages that were last built."""
+    from taskspace_utils import epub
+
+    epub.build(options.book, options.out)
+
+
 def course(options) -> None:
     """Pack a course."""
     from taskspace_utils.course import build

@@ -7,6 +7,7 @@ into `figures/` beside its pages. The module imports matplotlib only to draw.
 
 from __future__ import annotations
 
+import base64
 import importlib
 import inspect
 import io
@@ -39,7 +40,7 @@ def collect(folder: Path, notebook, **about) -> dict[str, dict]:
         about: what else the provenance of each should say: chapter and profile.
 
     Returns:
-        about and table (CSV) of each.
+        about, number (of its files in the folder) and table (CSV) of each.
     """
     labels = {
         cell.execution_count: cell.metadata.get("mystnb", {}).get("figure", {}).get("name")
@@ -53,15 +54,18 @@ def collect(folder: Path, notebook, **about) -> dict[str, dict]:
         if not name or name in found:
             name = f"{about['chapter']}-{left['figure']}-{path.stem}"
         text = path.with_suffix(".csv").read_text(encoding="utf-8")
-        found[name] = {"about": left, "table": text}
+        found[name] = {"about": left, "number": path.stem, "table": text}
     return found
 
 
 def write(folder: Path, figures: Mapping[str, Mapping]) -> None:
-    """Put figures' tables, their provenance and the code that drew them into a folder."""
+    """Put figures' tables, provenance, pictures and the code that drew them into a folder."""
     for name, left in figures.items():
         store.write_atomic(folder / f"{name}.csv", left["table"])
         store.write_atomic(folder / f"{name}.json", json.dumps(left["about"], indent=1) + "\n")
+        for ending, picture in left.get("pictures", {}).items():
+            content = base64.b64decode(picture) if ending == ".png" else picture
+            store.write_atomic(folder / f"{name}{ending}", content)
         code = CODE / f"{left['about']['figure']}.py"
         store.write_atomic(folder / code.name, code.read_bytes())
 
@@ -109,6 +113,11 @@ def redraw(
     if len(found) != 1:
         raise InputError(_which(name, folder, known, found))
     path = folder / found["name"].iloc[0]
+    return draw(path)
+
+
+def draw(path: Path) -> Figure:
+    """Draw the figure whose table is PATH.csv and whose provenance is PATH.json."""
     about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     return _module(about["figure"]).plot(read(path), **about["options"])
 

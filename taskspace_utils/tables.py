@@ -185,7 +185,9 @@ class Run:
             ) from error
         kept = ("key", "profile", "model", "method")
         about = {name: self.manifest[name] for name in kept if name in self.manifest}
-        READ[self.folder.resolve()] = {"folder": self.folder.name, **about}
+        seeds = dict(self.manifest.get("parameters") or {}).get("seeds")
+        about |= {"seeds": seeds} if seeds else {}
+        READ[self.folder.resolve()] = {"folder": self.folder.name, **about, "tables": {}}
 
     def _path(self, name: str) -> Path | None:
         for ending in (".csv", ".csv.xz"):
@@ -218,6 +220,8 @@ class Run:
         if path is None:
             have = ", ".join(n for n in TABLES if self.has(n))
             raise InputError(f"{self.folder} has no table {name!r}; it has {have}")
+        if read := READ.get(self.folder.resolve()):
+            read["tables"][path.name] = file_hash(path)
         return read_table(path)
 
 

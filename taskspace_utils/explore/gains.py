@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import html
-import json
 from string import Template
 
 import pandas as pd
 
 from taskspace_utils import equal_gain, ladder
+from taskspace_utils.explore.frame import inert
 from taskspace_utils.explore.markup import Html
 from taskspace_utils.store import InputError, key_of
 
@@ -32,8 +32,8 @@ BALANCE = Template("""
 .$id .mean { fill: none; stroke: #D55E00; stroke-width: 2.5; }
 .$id p { margin: .5rem 0 0; }
 </style>
-<div class="bar" hidden>
-<label>share of the weights that may move, k <input type="range" min="0" step="1"></label>
+<div class="bar" hidden="hidden">
+<label>share of the weights that may move, k <input type="range" min="0" step="1" /></label>
 <label>gain <select class="target"></select></label>
 <label>text <select class="text"></select></label>
 <label>harm <select class="harm"></select></label>
@@ -41,7 +41,7 @@ BALANCE = Template("""
 <div class="drawing"></div>
 <p class="said" aria-live="polite">$first</p>
 <script type="application/json">$data</script>
-<script>
+<script>/*<![CDATA[*/
 for (const box of document.querySelectorAll(".$id:not(.alive)")) {
   box.classList.add("alive");
   const data = JSON.parse(box.querySelector("script").textContent);
@@ -116,7 +116,7 @@ for (const box of document.querySelectorAll(".$id:not(.alive)")) {
   find(".bar").hidden = false;
   show();
 }
-</script>
+/*]]>*/</script>
 </div>
 """)
 HARMS = {"harm_kl": "divergence (KL)", "harm_loss": "rise of the loss"}
@@ -173,9 +173,10 @@ def balance(
         f"{text} over the {len(kept)} tasks that got so far with every k: "
         + "; ".join(f"{mean:.3g} with k = {k}" for k, mean in zip(data["ks"], means, strict=True))
     )
-    inert = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
     return Html(
-        BALANCE.substitute(id=f"ts-{key_of(data)}", first=html.escape(f"{first}."), data=inert)
+        BALANCE.substitute(
+            id=f"ts-{key_of(data)}", first=html.escape(f"{first}."), data=inert(data)
+        )
     )
 
 

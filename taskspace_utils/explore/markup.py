@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import html
-
 
 class Html(str):
     """Markup that a notebook shows as it is."""
@@ -16,14 +14,19 @@ class Html(str):
 
 
 def picture(figure, alt: str, width: int = 700) -> Html:
-    """A matplotlib figure as HTML that carries its own description, to be shown on other pages."""
+    """A matplotlib figure as HTML that carries its own description, to be shown on other pages.
+
+    It holds the figure twice, for light and for dark pages, of which one is seen.
+    """
     import base64
     import io
 
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=150, bbox_inches="tight")
-    data = base64.b64encode(file.getvalue()).decode()
-    return Html(
-        f'<img src="data:image/png;base64,{data}" alt="{html.escape(alt)}" width="{width}" '
-        'style="max-width: 100%; height: auto">'
-    )
+    from taskspace_utils import dark
+
+    def data(drawn) -> str:
+        file = io.BytesIO()
+        drawn.savefig(file, format="png", dpi=150, bbox_inches="tight")
+        return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+
+    look = f'width="{width}" style="max-width: 100%; height: auto"'
+    return Html(dark.both(data(figure), dark.copied(figure, data), alt, look))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import html
-import json
 import math
 from collections.abc import Mapping
 from string import Template
 
 import pandas as pd
 
+from taskspace_utils.explore.frame import inert
 from taskspace_utils.explore.markup import Html
 from taskspace_utils.pairs import differing
 from taskspace_utils.store import InputError, key_of
@@ -58,13 +58,13 @@ MICROSCOPE = Template("""
 .$id .joined { margin-left: -1px; border-left-style: dotted; }
 .$id .chip small { display: block; font-size: .75em; }
 </style>
-<div class="bar" hidden><label>task <select></select></label>
+<div class="bar" hidden="hidden"><label>task <select></select></label>
 <button type="button">another pair</button> <span class="count"></span></div>
 <dl class="about simple"></dl>
 <div class="pair" aria-live="polite">$first</div>
 <div class="more"></div>
 <script type="application/json">$data</script>
-<script>
+<script>/*<![CDATA[*/
 for (const box of document.querySelectorAll(".$id:not(.alive)")) {
   box.classList.add("alive");
   const data = JSON.parse(box.querySelector("script").textContent);
@@ -115,7 +115,7 @@ for (const box of document.querySelectorAll(".$id:not(.alive)")) {
   find(".bar").hidden = false;
   fresh();
 }
-</script>
+/*]]>*/</script>
 </div>
 """)
 FACTS = ("rule", "frame", "example", "demands", "sham_of", "bag_exception", "source")
@@ -168,8 +168,7 @@ def microscope(
         f"{html.escape(start)} <b>{html.escape(middle)}</b> {html.escape(end)}</p>"
         for side, middle in (("good", good), ("bad", bad))
     )
-    inert = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")  # can't end the script
-    return Html(MICROSCOPE.substitute(id=f"ts-{key_of(data)}", first=first, data=inert))
+    return Html(MICROSCOPE.substitute(id=f"ts-{key_of(data)}", first=first, data=inert(data)))
 
 
 KEYS = ("task", "phenomenon")

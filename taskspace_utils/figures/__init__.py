@@ -61,6 +61,18 @@ def new(
         return plt.subplots(rows, columns, figsize=(width, height), **options)
 
 
+def even(ax: Axes) -> None:
+    """Give a map a square box with the same span both ways: distances are alike in any direction.
+
+    Where matplotlib finds the span (`adjustable="datalim"`), it is another at each drawing.
+    """
+    seen = ax.dataLim
+    half = 0.55 * max(seen.width, seen.height)
+    for middle, limits in ((seen.x0 + seen.x1, ax.set_xlim), (seen.y0 + seen.y1, ax.set_ylim)):
+        limits(middle / 2 - half, middle / 2 + half)
+    ax.set_box_aspect(1)
+
+
 def look(phenomena: pd.Series) -> dict[str, tuple[str, str]]:
     """Colour and marker of each phenomenon: the same in every figure of the same tasks."""
     names = sorted(phenomena.unique())

@@ -54,7 +54,7 @@ def plot(table: pd.DataFrame) -> Figure:
             first = some.iloc[0]
             ax.set_title(f"{name}, {form}\nstress {first['stress']:.2f}, "
                          f"random {first['random']:.2f}", fontsize=8)  # fmt: skip
-            ax.set_aspect("equal", adjustable="datalim")
+            figures.even(ax)
             ax.set(xticks=[], yticks=[])
             ax.spines[["top", "right"]].set_visible(True)
     marks, labels = axes[0][0].get_legend_handles_labels()

@@ -43,7 +43,7 @@ def plot(table: pd.DataFrame) -> Figure:
         ax.plot(some["x"], some["y"], marker, color=colour, label=figures.readable(name))
         weak = some[some["reliability"] < MIN_RELIABILITY]
         ax.plot(weak["x"], weak["y"], marker, color=colour, mfc="white")
-    ax.set_aspect("equal", adjustable="datalim")
+    figures.even(ax)
     ax.set(xticks=[], yticks=[])
     ax.spines[["top", "right"]].set_visible(True)
     fig.legend(loc="outside right center", fontsize=8, frameon=False)

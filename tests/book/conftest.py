@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import functools
+import http.server
 import shutil
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
 
 from taskspace_utils import book, runs, store
+
+from .browsing import FLAGS, Quiet
 
 ROOT = store.project_root()
 
@@ -33,6 +40,13 @@ print("{name} ran with", profile, k)
 ```
 """
 
+TOC = """format: jb-book
+root: book/intro
+chapters:
+  - glob: notebooks/[0-9][0-9]_*
+  - file: book/references
+"""
+
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -44,7 +58,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copy(ROOT / "_config.yml", root)
     store.write_atomic(root / "book" / "references.bib", "")
     store.write_atomic(root / "book" / "intro.md", "# Start\n")
-    shutil.copy(ROOT / "_toc.yml", root)
+    store.write_atomic(root / "_toc.yml", TOC)
     store.write_atomic(root / "book" / "references.md", "# References\n")
     monkeypatch.setenv("TASKSPACES_STORE", str(tmp_path / "store"))
     profile = SimpleNamespace(name="tiny", chapters={"02_second": {"k": 0.5}})
@@ -68,3 +82,27 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list:
 
     monkeypatch.setattr(book, "_draw", draw)
     return calls
+
+
+@pytest.fixture(scope="module")
+def address(smoke_book):
+    handler = functools.partial(Quiet, directory=str(smoke_book))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium")
+    for flag in FLAGS:
+        options.add_argument(flag)
+    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('chromium')}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options, Service(shutil.which("chromedriver")))
+    driver.set_script_timeout(30)
+    yield driver
+    driver.quit()

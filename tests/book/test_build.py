@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 from bs4 import BeautifulSoup
 
-from taskspace_utils import book, chapters, redraw, store
+from taskspace_utils import book, chapters, pages, redraw, store
 
 STOP = '\n```{code-cell} ipython3\nfirst = 1\nraise LookupError("no such task")\n```\n'
 
@@ -89,11 +89,10 @@ def test_a_reader_can_go_from_a_figure_to_its_table_its_provenance_and_its_code(
 ):
     monkeypatch.delenv("MPLBACKEND")  # so that the notebook shows it
     add(project, "01_first", FIGURE)
-    for name in ("cluster", "notation"):
-        store.write_atomic(project / "book" / f"{name}.md", f"# {name}\n")
     index = book.build("tiny", root=project)
     figures = project / "_build" / "figures"
-    assert {p.name for p in figures.iterdir()} == {"fig-of-two.csv", "fig-of-two.json", "space.py"}
+    files = [f"fig-of-two{end}" for end in (".svg", ".png", ".csv", ".json")]
+    assert {p.name for p in figures.iterdir()} == {*files, "fig-of-two-dark.svg", "space.py"}
     about = json.loads((figures / "fig-of-two.json").read_text())
     assert (about["chapter"], about["profile"]) == ("01_first", "tiny")
     assert about["parameters"] == {"profile": "tiny"}
@@ -102,8 +101,8 @@ def test_a_reader_can_go_from_a_figure_to_its_table_its_provenance_and_its_code(
     soup = BeautifulSoup(page, "html.parser")
     assert "nothing" in soup.figcaption.em.get_text()
     links = {a.get_text(): a["href"] for a in soup.figcaption.select("a.download")}
-    assert list(links) == ["table", "provenance", "code"]
-    for file, link in zip(("fig-of-two.csv", "fig-of-two.json", "space.py"), links.values()):
+    assert list(links) == ["svg", "png", "table", "provenance", "code"]
+    for file, link in zip((*files, "space.py"), links.values()):
         assert (index.parent / "notebooks" / link).read_bytes() == (figures / file).read_bytes()
     assert "TASKSPACES_FIGURES" not in os.environ
 
@@ -258,3 +257,36 @@ def test_an_unchanged_smoke_book_takes_seconds_and_no_torch(smoke_book, smoke_st
     assert done.returncode == 0, done.stderr
     assert "nothing has changed" in done.stderr
     assert time.monotonic() - began < 15
+
+
+def launch_links(index) -> dict[str, dict[str, str]]:
+    """Of each chapter, where the buttons of its rocket lead."""
+    found = {}
+    for name in ("01_first", "02_second"):
+        soup = BeautifulSoup(
+            (index.parent / "notebooks" / f"{name}.html").read_text(), "html.parser"
+        )
+        links = soup.select(".dropdown-launch-buttons a")
+        found[name] = {a.get_text().strip(): a["href"] for a in links}
+    return found
+
+
+def test_launch_buttons_lead_to_the_published_notebooks_once_there_is_an_address(project):
+    text = (project / "_config.yml").read_text()
+    assert launch_links(book.build("tiny", root=project)) == {"01_first": {}, "02_second": {}}
+    there = text.replace('url: ""', 'url: "https://github.com/some/where/"')
+    store.write_atomic(project / "_config.yml", there)
+    for name, links in launch_links(book.build("tiny", root=project)).items():
+        path = f"notebooks/notebooks/{name}.ipynb"  # the branch, the folder on it
+        assert links["Binder"].startswith("https://mybinder.org/v2/gh/some/where/notebooks?")
+        assert links["Binder"].endswith(f"lab/tree/notebooks/{name}.ipynb")
+        host = "https://colab.research.google.com"
+        assert links["Colab"] == f"{host}/github/some/where/blob/{path}"
+
+
+def test_only_github_has_a_colab_button():
+    config = {"html": {}, "repository": {"url": "https://git.example.org/some/where"}}
+    assert set(pages.with_launch_buttons(config)["launch_buttons"]) == {
+        "notebook_interface", "binderhub_url"}  # fmt: skip
+    empty = {"html": {}, "repository": {"url": " "}}
+    assert pages.with_launch_buttons(empty) == empty

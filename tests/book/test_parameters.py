@@ -111,8 +111,13 @@ def test_each_chapter_begins_with_its_profile(path):
 
 
 def test_chapters_are_found_by_number_name_and_path():
-    first = chapters.chapters()[0]
+    warmups, (first, *_) = chapters.chapters()[:2], chapters.chapters()[2:]
     for name in (1, "1", "01", first.stem, first.stem[3:], first):
         assert chapters.find_chapter(name) == first
-    with pytest.raises(store.InputError, match="no chapter '77'; there are 01_"):
-        chapters.find_chapter(77)
+    for path in warmups:
+        assert path.stem.startswith("warmup_")
+        assert chapters.find_chapter(path.stem) == chapters.find_chapter(path) == path
+    assert chapters.find_chapter("gradients") == chapters.find_chapter(7)
+    for nobody in (77, "wa", "warmup"):
+        with pytest.raises(store.InputError, match=f"no chapter '{nobody}'.*; there are warmup_"):
+            chapters.find_chapter(nobody)

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
 
-from taskspace_utils.explore import balance, difference, microscope
+from taskspace_utils.explore import balance, difference, microscope, quiz
 from taskspace_utils.scales import load_scale, new_tokenizer
 from taskspace_utils.store import InputError
 from taskspace_utils.tables import TABLES
@@ -179,3 +179,42 @@ def test_a_balance_of_nothing_is_refused():
         balance(steps(differential=1.0), targets=(9.0,))
     with pytest.raises(InputError, match="no task reached"):
         balance(steps(good=1.0))
+
+
+# --------------------------------------------------------------------------------------- the quiz
+
+QUESTION = {
+    "ask": "What is `log(1)`?",
+    "choices": ["0", "1", "</script><i>2</i>"],
+    "right": 0,
+    "why": ["A certain event is no surprise.", "That is `exp(0)`.", "Twice too much."],
+}
+
+
+def test_a_quiz_can_be_read_on_paper_with_its_answers():
+    soup, data = parts(quiz([QUESTION]))
+    assert data == [QUESTION]
+    still = soup.select_one(".still")
+    assert [li.get_text() for li in still.select("ol ol li")] == QUESTION["choices"]
+    assert still.select_one("code").get_text() == "log(1)"
+    assert still.find_all("li")[-1].get_text() == "(a) A certain event is no surprise."
+    assert soup.find("i") is None
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"right": 3}, "right is 3; it must be 0 to 2"),
+        ({"right": True}, "right is True"),
+        ({"why": ["one"]}, "3 choices need as many"),
+        ({"choices": ["same", "same", "x"]}, "each different"),
+        ({"choices": ["one"], "right": 0, "why": ["w"]}, "two to ten"),
+        ({"why": ["a", " ", "c"]}, "empty text"),
+        ({"hint": "more"}, "it needs ask, choices, right, why"),
+    ],
+)
+def test_a_faulty_question_is_named(change, said):
+    with pytest.raises(InputError, match=f"question 2.*{said}"):
+        quiz([QUESTION, QUESTION | change])
+    with pytest.raises(InputError, match="without questions"):
+        quiz([])
