@@ -14,7 +14,7 @@ import nbformat
 import pandas as pd
 import pytest
 
-from taskspace_utils import course, editions, exercises, labs, store
+from taskspace_utils import course, editions, exercises, labs, lesson_plans, store
 from taskspace_utils.chapters import chapters
 
 from .browsing import complaints, visit
@@ -107,6 +107,15 @@ def test_the_tables_are_squares_of_the_shipped_run(packed):
     small = pd.read_csv(packed / "tables" / "small_cosine_step_1600.csv", index_col="task")
     assert small.shape == (16, 16)
     assert small.equals(wide.loc[small.index, small.columns])
+
+
+def test_the_plans_have_time_for_the_chapters_of_the_book_beside_them(smoke_book):
+    said = re.compile(r"ran in (\d+) s ·")
+    pages = sorted((smoke_book / "notebooks").glob("[0-9]*.html"))
+    rows = [(p.stem, "smoke", int(said.search(p.read_text("utf-8"))[1])) for p in pages]
+    assert len(rows) > 10
+    times = pd.DataFrame(rows, columns=["chapter", "profile", "seconds"])
+    assert lesson_plans.too_long(lesson_plans.plans(), times) == []
 
 
 # ---------------------------------------------------------------------------------- editions, labs

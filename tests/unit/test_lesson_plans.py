@@ -27,23 +27,13 @@ def test_the_minutes_of_each_class_add_up_to_what_its_heading_says():
         assert sum(minutes) == total, (plan, session)
 
 
-def test_what_runs_in_class_takes_at_most_a_third_of_its_minutes(smoke_times):
+def test_what_runs_in_class_takes_at_most_a_third_of_its_minutes():
     run = {name for row in ROWS for name in row.runs if name.startswith("chapter")}
     assert len(run) >= 8
     shipped = lesson_plans.measured(ROOT / "nowhere")
     assert {f"chapter {name[:2]}" for name in shipped["chapter"]} >= run
     assert {chapters.find_chapter(name) for name in shipped["chapter"]}  # none was renamed
-    for times in (shipped, smoke_times):
-        assert lesson_plans.too_long(ROWS, times) == []
-
-
-@pytest.fixture
-def smoke_times(smoke_book):
-    """What the smoke book measured, chapter by chapter."""
-    said = re.compile(r"ran in (\d+) s ·")
-    pages = sorted((smoke_book / "notebooks").glob("[0-9]*.html"))
-    rows = [(p.stem, "smoke", int(said.search(p.read_text("utf-8"))[1])) for p in pages]
-    return pd.DataFrame(rows, columns=["chapter", "profile", "seconds"])
+    assert lesson_plans.too_long(ROWS, shipped) == []
 
 
 def test_a_plan_that_is_too_short_is_noticed():
