@@ -41,9 +41,9 @@ course: $(READY) ## the book, and archives to teach with: editions, labs, slides
 	@$(BIN)/taskspaces course --profile $(PROFILE)
 
 # The tests read one smoke book that is built here, with a store of its own.
-test: $(READY) ## build the smoke book once, then run the tests on it
+test: $(READY) ## build the smoke book and course once, then run the tests on them
 	TASKSPACES_STORE=$(CURDIR)/_build/test/store \
-	  $(BIN)/taskspaces book --profile smoke --out _build/test
+	  $(BIN)/taskspaces course --profile smoke --out _build/test
 	$(BIN)/python -m pytest
 
 lint: $(READY) ## check the style of the code

@@ -127,17 +127,26 @@ def _handouts(root: Path, part: Path, known: Mapping[str, str]) -> None:
     """The course's pages, each as one that can be printed; and the key, for instructors."""
     to = dict.fromkeys(sorted((root / "book" / "course").glob("*.md")), part / "handouts")
     to |= dict.fromkeys(sorted((root / "course/instructor").glob("*.md")), part / "instructor")
+    links = ["- [Slides](slides/index.html)", "- [The book](book/index.html)"]
+    texts = {path.stem: plain(path.read_text(encoding="utf-8"), known) for path in to}
     for path, folder in to.items():
-        text = plain(path.read_text(encoding="utf-8"), known)
-        store.write_atomic(folder / f"{path.stem}.html", _page(text))
-    shutil.move(part / "handouts" / "overview.html", part / "index.html")
+        if path.stem != "overview":  # that is the start page
+            store.write_atomic(folder / f"{path.stem}.html", _page(texts[path.stem]))
+            if folder.name == "handouts":
+                links.append(f"- [{_title(texts[path.stem])}](handouts/{path.stem}.html)")
+    start = "\n".join([texts["overview"], "", "## Open", "", *links, ""])
+    store.write_atomic(part / "index.html", _page(start))
     store.write_atomic(part / "handouts" / "tasks.csv", _labels().to_csv(index=False))
 
 
+def _title(text: str) -> str:
+    return re.search(r"^# (.+)$", text, re.MULTILINE)[1]
+
+
 def _page(text: str) -> str:
-    title = re.search(r"^# (.+)$", text, re.MULTILINE)[1]
+    title = html.escape(_title(text))
     return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}'
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}'
         f"</title><style>{CSS}</style></head><body><main>\n{as_html(text)}</main></body></html>\n"
     )
 
@@ -154,8 +163,9 @@ def _labels() -> pd.DataFrame:
 
 def tables(folder: Path) -> None:
     """Shipped spaces as squares that a spreadsheet opens; `small_` ones fit a printed page."""
-    from taskspace_utils import reference_run, spaces
+    from taskspace_utils import spaces
     from taskspace_utils.hypotheses import lexical_space
+    from taskspace_utils.tables import reference_run
 
     run, labels = reference_run(REFERENCE), _labels()
     squares = {"lexical_diff": lexical_space(run.table("lexical"))}
@@ -163,14 +173,14 @@ def tables(folder: Path) -> None:
         for column, name in {"cosine": "cosine", "cosine_corrected": "corrected"}.items():
             squares[f"{name}_step_{step}"] = spaces.symmetric(spaces.square(some, column))
     squares["transfer"] = spaces.transfer(run.table("transfer"))
-    last = run.table("gradient")["step"].max()  # noqa: F841 (a query reads it)
+    last = run.table("gradient")["step"].max()
     few = labels[labels["phenomenon"].isin(SMALL)].groupby("phenomenon").head(4)["task"]
     for name, square in squares.items():
         for kind, tasks in {"": labels["task"], "small_": few}.items():
             text = square.loc[tasks, tasks].round(3).to_csv(index_label="task")
             store.write_atomic(folder / f"{kind}{name}.csv", text)
     columns = ["task", "reliability", "bag_accuracy"]
-    known, scored = (run.table(name).query("step == @last") for name in ("tasks", "accuracy"))
+    known, scored = (run.table(n)[run.table(n)["step"] == last] for n in ("tasks", "accuracy"))
     facts = labels.drop(columns="reason").merge(known[columns])
     facts = facts.merge(scored[["task", "accuracy"]])
     store.write_atomic(folder / "tasks.csv", facts.round(3).to_csv(index=False))

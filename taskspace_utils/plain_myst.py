@@ -41,7 +41,7 @@ def plain(text: str, known: Mapping[str, str], values: Mapping[str, object] | No
         values: what `glue` kept, by name.
     """
     text = DIRECTIVE.sub(lambda m: _directive(m, known, values), text)
-    text = re.sub(r"^\$\$ *\([\w-]+\) *$", "$$", text, flags=re.MULTILINE)  # an equation's label
+    text = re.sub(r"^\$\$ *\(([\w-]+)\) *$", _tag, text, flags=re.MULTILINE)
     text = LABEL.sub("", text)
     return ROLE.sub(lambda m: _role(m["name"], m["text"], known, values or {}), text)
 
@@ -80,6 +80,12 @@ def _role(name: str, text: str, known: Mapping[str, str], values: Mapping[str, o
     if name == "numref":
         return "the figure" if text.startswith("fig") else "the table"
     return f"*{known.get(text, text)}*"
+
+
+def _tag(match: re.Match) -> str:
+    """The end of an equation, with the number that its label has: eq-7-1 is 7.1."""
+    number = ".".join(re.findall(r"\d+", match[1]))
+    return f"\\tag{{{number}}}\n$$" if number else "$$"
 
 
 def _author(match: re.Match) -> str:

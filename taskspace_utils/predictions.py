@@ -29,10 +29,7 @@ def write_down(path: str | Path, **predictions: str) -> Path | None:
     path, said = Path(path), {name: text.strip() for name, text in predictions.items()}
     empty = [name for name, text in said.items() if not text]
     if empty or not said:
-        say(
-            f"not written down yet: {', '.join(empty) or 'nothing'} is empty. "
-            "Predict before you run"
-        )
+        say(f"not written down: {', '.join(empty) or 'all'} still empty. Predict before you run")
         return None
     if path.exists():
         kept = json.loads(path.read_text(encoding="utf-8"))

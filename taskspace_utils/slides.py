@@ -23,25 +23,13 @@ REVEAL = "reveal.js@5.2.1"
 TAKEN = ("dist/reset.css", "dist/reveal.css", "dist/reveal.js", "plugin/notes/notes.js", "LICENSE")
 CDN = f"https://cdn.jsdelivr.net/npm/{REVEAL}"
 MATHJAX = "es5/tex-chtml-full.js"
-WORDS = 55  # on a slide: what is read while somebody speaks
+WORDS = 60  # on a slide: what is read while somebody speaks
 LAST = ("Exercises", "Further reading")
-
-STYLE = """
-:root { --r-heading-color: #1b3a57; --r-main-color: #222; }
-body { background: #fff; }
-.reveal { font: 30px/1.4 system-ui, sans-serif; color: var(--r-main-color); }
-.reveal .slides { text-align: left; }
-.reveal h1, .reveal h2 { color: var(--r-heading-color); line-height: 1.15; margin: 0 0 .6em; }
-.reveal h1 { font-size: 1.9em; } .reveal h2 { font-size: 1.3em; }
-.reveal p, .reveal ul, .reveal blockquote { margin: 0 0 .6em; }
-.reveal ul, .reveal ol { padding-left: 1.2em; } .reveal li { margin-bottom: .3em; }
-.reveal blockquote { border-left: .2em solid #9bb3c9; padding-left: .8em; font-size: .85em; }
-.reveal img { display: block; margin: 0 auto; max-width: 100%; max-height: 470px; }
-.reveal figcaption { font-size: .62em; margin-top: .6em; }
-.reveal figure, .reveal table { margin: 0; font-size: .8em; }
-.reveal code { background: #eef2f6; padding: 0 .15em; }
-.reveal .from { font-size: .55em; color: #555; }
-"""
+APART = re.compile(  # exercises with their solutions, and the line that says what ran
+    r"^(?P<fence>`{3,}|:{3,})\{(?:exercise|solution)\b.*?^(?P=fence) *$"
+    r'|<p class="ts-provenance">.*?</p>|^\*\*Further reading\.\*\*.*?$',
+    re.MULTILINE | re.DOTALL,
+)
 
 PAGE = """<!doctype html>
 <html lang="en">
@@ -89,7 +77,7 @@ def sections(notebook, known: Mapping[str, str]) -> list[Section]:
     values, found = _glued(notebook), []
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            text = re.sub(r'<p class="ts-provenance">.*?</p>', "", cell.source, flags=re.DOTALL)
+            text = APART.sub("", cell.source)
             for block in _blocks(plain(text, known, values)):
                 if heading := re.match(r"(#{1,2}) +(.+)", block):
                     found.append(Section(heading[2].strip()))
@@ -167,7 +155,7 @@ def cut(text: str, words: int = WORDS) -> tuple[str, str]:
         if taken and count > words:
             break
         taken.append(sentence)
-    return "\n".join(taken), "\n".join(sentences[len(taken) :])
+    return "\n\n".join(taken), "\n".join(sentences[len(taken) :])
 
 
 def slides(section: Section) -> list[str]:
@@ -175,18 +163,29 @@ def slides(section: Section) -> list[str]:
     shown, told, formulas, before = [], [], [], ""
     for block in section.texts:
         if block.startswith("$$"):
-            formulas.append(_head(section.title) + as_html(f"{cut(before, 30)[0]}\n\n{block}"))
+            formulas.append(_head(section.title) + as_html(f"{_last(before)}\n\n{block}"))
         elif re.match(r"[-*>|] ?|\d+\. |```", block):  # a list, a quotation, a table, code
-            (shown if _fits(shown, block) else told).append(block)
+            (shown if not shown or _fits(shown, block) else told).append(block)
         else:
-            first, rest = cut(block) if not shown else ("", block)
+            room = WORDS - len(" ".join(shown).split())
+            full = bool(told) or (bool(shown) and room < len(cut(block, 1)[0].split()))
+            first, rest = ("", block) if full else cut(block, room)
             shown += [first] if first else []
             told += [rest] if rest else []
         before = block if not block.startswith("$$") else before
     if not (shown or formulas or section.slides):
         return []
-    opening = _head(section.title) + as_html("\n\n".join(shown)) + _notes("\n\n".join(told))
-    return [opening, *formulas, *section.slides]
+    text = "\n\n".join(shown)
+    kind = "dense" if len(text.split()) > 1.3 * WORDS or text.count("\n") > 7 else "easy"
+    opening = f'{_head(section.title)}<div class="{kind}">{as_html(text)}</div>'
+    return [opening + _notes("\n\n".join(told)), *formulas, *section.slides]
+
+
+def _last(text: str, words: int = 30) -> str:
+    """The last sentence before an equation, or two short ones."""
+    sentences = cut(text, 10**6)[0].split("\n\n")
+    both = " ".join(sentences[-2:])
+    return both if len(both.split()) <= words else sentences[-1]
 
 
 def _fits(shown: list[str], block: str) -> bool:
@@ -229,7 +228,8 @@ def write(notebooks: list[Path], out: Path, known: Mapping[str, str], mathjax: s
                 member.name = member.name.removeprefix("package/")
                 if member.name in TAKEN:
                     tar.extract(member, out / "reveal", filter="data")
-    store.write_atomic(out / "slides.css", STYLE)
+    style = store.project_root() / "course" / "slides.css"
+    store.write_atomic(out / style.name, style.read_bytes())
     made, lines = [], []
     for path in notebooks:
         notebook = nbformat.read(path, as_version=4)
