@@ -2,9 +2,10 @@
 
     python scripts/faulty_reports.py
 
-Reads `course/templates/`, where `<<name:.2f>>` stands for a number, and `data/reference/blimp-8M/`;
-writes `book/course/report_*.md` and `course/instructor/key.md`. No number of a report is invented:
-its faults are in what was computed and in what is said of it, as faults mostly are. About a minute.
+Reads `data/course/templates/`, where `<<name:.2f>>` stands for a number, and
+`data/reference/blimp-8M/`; writes `book/course/report_*.md` and `data/course/instructor/key.md`. No
+number of a report is invented: its faults are in what was computed and in what is said of it, as
+faults mostly are. About a minute.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from taskspace_utils.hypotheses import lexical_space, same_label
 from taskspace_utils.tables import read_table
 
 ROOT = store.project_root()
-TEMPLATES = ROOT / "course" / "templates"
+TEMPLATES = ROOT / "data/course/templates"
 STEPS = (0, 400, 1600)
 B = 999  # permutations
 
@@ -30,7 +31,7 @@ B = 999  # permutations
 def targets() -> dict[Path, Path]:
     """Each template and the file that is made of it."""
     made = {path: ROOT / "book" / "course" / path.name for path in TEMPLATES.glob("report_*.md")}
-    return made | {TEMPLATES / "key.md": ROOT / "course" / "instructor" / "key.md"}
+    return made | {TEMPLATES / "key.md": ROOT / "data/course/instructor" / "key.md"}
 
 
 def filled(text: str, numbers: dict) -> str:

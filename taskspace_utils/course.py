@@ -126,7 +126,7 @@ def _labs(root: Path, part: Path) -> None:
 def _handouts(root: Path, part: Path, known: Mapping[str, str]) -> None:
     """The course's pages, each as one that can be printed; and the key, for instructors."""
     to = dict.fromkeys(sorted((root / "book" / "course").glob("*.md")), part / "handouts")
-    to |= dict.fromkeys(sorted((root / "course/instructor").glob("*.md")), part / "instructor")
+    to |= dict.fromkeys(sorted((root / "data/course/instructor").glob("*.md")), part / "instructor")
     links = ["- [Slides](slides/index.html)", "- [The book](book/index.html)"]
     texts = {path.stem: plain(path.read_text(encoding="utf-8"), known) for path in to}
     for path, folder in to.items():

@@ -1,7 +1,7 @@
 """Labs: notebooks of exercises that check themselves, with predictions first and a file of scores.
 
-Their exercises are those of the chapters, with the same checks; `course/labs.yml` says which. Each
-stands alone: an exercise that needs a variable of its chapter is an error, not a puzzle.
+Their exercises are those of the chapters, with the same checks; `data/course/labs.yml` says which.
+Each stands alone: an exercise that needs a variable of its chapter is an error, not a puzzle.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ how far you came, and names a likely mistake. The last cell writes your scores."
 
 
 class Lab(NamedTuple):
-    """A lab as `course/labs.yml` has it: questions by name, and names of exercises."""
+    """A lab as `data/course/labs.yml` has it: questions by name, and names of exercises."""
 
     name: str
     title: str
@@ -45,7 +45,7 @@ def labs(root: Path | None = None) -> list[Lab]:
     Raises:
         InputError: a lab names an exercise that no chapter has.
     """
-    path = (root or store.project_root()) / "course" / "labs.yml"
+    path = (root or store.project_root()) / "data/course/labs.yml"
     there, found = known_exercises(root), []
     for name, about in read_yaml(path, dict).items():
         for exercise in about["exercises"]:

@@ -51,7 +51,7 @@ def measured(out: Path, root: Path | None = None) -> pd.DataFrame:
     Returns:
         chapter, profile, seconds.
     """
-    paths = [(root or store.project_root()) / "course" / "run_times.csv", out / "run_times.csv"]
+    paths = [(root or store.project_root()) / "data/course/run_times.csv", out / "run_times.csv"]
     some = [pd.read_csv(path) for path in paths if path.is_file()]
     return pd.concat(some, ignore_index=True)[["chapter", "profile", "seconds"]]
 

@@ -228,7 +228,7 @@ def write(notebooks: list[Path], out: Path, known: Mapping[str, str], mathjax: s
                 member.name = member.name.removeprefix("package/")
                 if member.name in TAKEN:
                     tar.extract(member, out / "reveal", filter="data")
-    style = store.project_root() / "course" / "slides.css"
+    style = store.data_path("course", "slides.css")
     store.write_atomic(out / style.name, style.read_bytes())
     made, lines = [], []
     for path in notebooks:

@@ -70,7 +70,7 @@ def test_students_get_everything_but_the_key(archives):
     missing = set(lecturers) - set(students)
     assert missing == {name for name in lecturers if name.startswith("instructor/")}
     assert set(students) < set(lecturers)
-    key = (ROOT / "course" / "instructor" / "key.md").read_text("utf-8")
+    key = (ROOT / "data/course/instructor" / "key.md").read_text("utf-8")
     assert KEY in key
     assert KEY.encode() in lecturers["instructor/key.html"]
     assert not [name for name, data in students.items() if KEY.encode() in data]

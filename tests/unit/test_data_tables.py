@@ -151,7 +151,7 @@ def test_every_element_of_the_paper_says_where_it_is_from():
 
 
 @pytest.mark.parametrize(
-    "folder", ["", "grammar", "hypotheses", "profiles", "published", "reference"]
+    "folder", ["", "course", "grammar", "hypotheses", "profiles", "published", "reference"]
 )
 def test_every_folder_of_data_has_a_card(folder):
     assert data_path(folder, "README.md").stat().st_size > 500

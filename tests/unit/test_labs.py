@@ -47,7 +47,7 @@ LAB = """lab_1:
 def project(tmp_path):
     def make(body="m.floor(sum(Counter([x] * 2).values()))", name="doubled"):
         store.write_atomic(tmp_path / "notebooks" / "01_one.md", CHAPTER.format(body=body))
-        store.write_atomic(tmp_path / "course" / "labs.yml", LAB.format(name=name))
+        store.write_atomic(tmp_path / "data/course/labs.yml", LAB.format(name=name))
         return tmp_path
 
     return make

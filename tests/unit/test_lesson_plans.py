@@ -135,7 +135,7 @@ def test_the_planted_faults_are_there(known):
 
 
 def test_the_key_is_on_no_page_of_the_book():
-    key = (ROOT / "course" / "instructor" / "key.md").read_text(encoding="utf-8")
+    key = (ROOT / "data/course/instructor" / "key.md").read_text(encoding="utf-8")
     said = [line for line in key.splitlines() if len(line) > 60 and not line.startswith("|")]
     assert len(said) > 20
     for page in (ROOT / "book").rglob("*.md"):

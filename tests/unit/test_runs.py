@@ -65,7 +65,9 @@ def tables(run: Run) -> dict[str, bytes]:
 # ----------------------------------------------------------------------------------------- profiles
 
 
-@pytest.mark.parametrize("name", ["smoke", "laptop", "learnable", "reference", "blimp", "paper"])
+@pytest.mark.parametrize(
+    "name", ["smoke", "laptop", "learnable", "reference", "blimp", "paper", "rehearsal"]
+)
 def test_the_profiles_that_are_shipped_are_sound(name):
     profile = runs.load_profile(name)
     assert profile.name == name
