@@ -13,6 +13,10 @@ from taskspace_utils import cells, runs
 from .material import Material
 from .measure import measure, plain, scatter
 
+WHY = (
+    "starting the workers counts: each loads torch and transformers before its first cell, some "
+    "5 s, and the last cells leave one core idle; both weigh less the longer a sweep is"
+)
 BUSY = 0.10  # of the machine, by others, beyond which two workers prove nothing
 
 
@@ -56,7 +60,7 @@ def workers_part(m: Material, quick: bool = False, rounds: int = 2) -> dict:
         "about": f"transfer rows of {pairs['task'].nunique()} tasks, {len(pairs)} pairs in all; "
         "seconds on the wall, starting the workers included",
         "rounds": times,
-        "measures": [measure("a probe with two workers, against one", value, 1.8, None)],
+        "measures": [measure("a probe with two workers, against one", value, 1.8, None, why=WHY)],
         "agreement": {"same_tables": bool(same)},
     }
 
