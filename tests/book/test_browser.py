@@ -16,7 +16,11 @@ pytestmark = pytest.mark.browser
 
 CHAPTER = "notebooks/05_ftgd"
 AXE = "axe-core@4.10.3"
-EXCUSED: dict[str, str] = {}  # rules of axe that others' markup breaks, each with its reason
+# rules of axe that others' markup breaks, and where, each with its reason
+EXCUSED = {
+    ("aria-required-children", '<div role="list" class="citation-list">'): "Sphinx gives the list "
+    "of references a role, and its entries none",
+}
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -179,8 +183,9 @@ def barriers(browser, code: str, where: str, rules: tuple[str, ...] = ()) -> lis
     return [
         f"{one['id']}: {node['html'][:200]} {[a['message'] for a in node['any']][:1]}"
         for one in found
-        if one["impact"] in ("serious", "critical") and one["id"] not in EXCUSED
+        if one["impact"] in ("serious", "critical")
         for node in one["nodes"][:3]
+        if (one["id"], node["html"].splitlines()[0]) not in EXCUSED
     ]
 
 
