@@ -83,6 +83,18 @@ def test_dark_pages_have_light_text(browser, address, name):
     assert min(light) > 140
 
 
+def test_in_the_dark_a_figure_has_no_light_frame(browser, address):
+    visit(browser, f"{address}{CHAPTER}.html")
+    dark(browser)
+    behind = browser.execute_script(
+        "const found = []; let e = document.querySelector('.ts-figure img.only-dark');"
+        "for (; e.tagName !== 'SECTION'; e = e.parentElement)"
+        "  found.push(getComputedStyle(e).backgroundColor);"
+        "return found"
+    )
+    assert set(behind) == {"rgba(0, 0, 0, 0)"}
+
+
 def test_a_chapter_can_be_printed(browser, address):
     visit(browser, f"{address}{CHAPTER}.html")
     printed = browser.execute_cdp_cmd("Page.printToPDF", {})["data"]
