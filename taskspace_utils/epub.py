@@ -41,6 +41,7 @@ SETTINGS = {
     "epub_show_urls": "no",  # an address under each link would fill the pages
     "epub_css_files": ["ebook.css"],
     "epub_use_index": False,
+    "html_domain_indices": False,  # a list of definitions in no reading order
     "html_static_path": ["book/assets"],
     "html_extra_path": [],
     # files of the toolchain that no electronic book knows, and pages that are named twice

@@ -13,7 +13,7 @@ LOOKS = {
     "contrary": ("#D55E00", "D"),
     "negligible": ("#000000", "s"),
     "undetermined": ("#0072B2", "^"),
-    "not attempted": ("#999999", "x"),
+    "not attempted": ("#777777", "x"),
 }
 
 

@@ -39,7 +39,7 @@ def test_run_times_are_those_that_papermill_measured(tmp_path):
 
 def test_minutes_are_words_and_lines_at_their_pace(tmp_path):
     words = " ".join(["word"] * 300)
-    box = f"---\nkernelspec: {{name: python3}}\n---\n\n# Title\n\n{words}\n\n"
+    box = f"---\nkernelspec: {{display_name: Python 3, name: python3}}\n---\n\n# Title\n\n{words}\n\n"
     code = "```{code-cell} ipython3\n" + "x = 1\n" * 24 + "```\n\n"
     asked = f"```{{exercise}} More\n{words}\n```\n"
     store.write_atomic(
@@ -132,6 +132,6 @@ def test_a_docstring_becomes_text_of_another_language():
 
 def test_the_reference_knows_where_a_function_is_used():
     used = {name: [path.stem[:2] for path in found] for name, found in pages.uses().items()}
-    assert "05" in used["tune"]
+    assert "04" in used["tune"]
     assert "02" in used["load_grammar"]
     assert set(used) <= set(taskspace_utils.__all__)
