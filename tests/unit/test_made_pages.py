@@ -39,7 +39,8 @@ def test_run_times_are_those_that_papermill_measured(tmp_path):
 
 def test_minutes_are_words_and_lines_at_their_pace(tmp_path):
     words = " ".join(["word"] * 300)
-    box = f"---\nkernelspec: {{display_name: Python 3, name: python3}}\n---\n\n# Title\n\n{words}\n\n"
+    kernel = "kernelspec: {display_name: Python 3, name: python3}"
+    box = f"---\n{kernel}\n---\n\n# Title\n\n{words}\n\n"
     code = "```{code-cell} ipython3\n" + "x = 1\n" * 24 + "```\n\n"
     asked = f"```{{exercise}} More\n{words}\n```\n"
     store.write_atomic(
