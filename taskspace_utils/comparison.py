@@ -104,7 +104,7 @@ def compare_cells(one: Run, other: Run, tolerance: float = TOLERANCE) -> Cells:
                 found = {"run": run, "table": name, "what": _what(mine, rest, name)}
                 alone.append(found | {"rows": len(mine)})
         shared = both[both["_merge"] == "both"]
-        for column in TABLES[name][1]:
+        for column in (c for c in TABLES[name][1] if {c, f"{c}'"} <= set(shared)):
             row, far = _column(shared, name, column, tolerance)
             rows += [row] if len(shared) else []
             beyond += [far] if len(far) else []
@@ -119,7 +119,8 @@ def compare_cells(one: Run, other: Run, tolerance: float = TOLERANCE) -> Cells:
 def keyed(run: Run, name: str) -> pd.DataFrame:
     """A table whose keys are text, the same for 800 and 800.0."""
     table, (keys, columns) = run.table(name), TABLES[name]
-    if missing := [c for c in (*keys, *columns) if c not in table]:
+    left_out = run.manifest.get("shipped", {}).get(name, {}).get("left_out", [])
+    if missing := [c for c in (*keys, *columns) if c not in table and c not in left_out]:
         raise InputError(
             f"{run.folder}, table {name}: no column {', '.join(missing)}; it was written by "
             "another version of the package: make the run again"
