@@ -227,6 +227,9 @@ def likely_reasons(one: Run, other: Run) -> list[str]:
         lists = [set(some.get(name) or ()) for some in settings]
         if all(settings) and lists[0] != lists[1]:
             found.append(f"{name}: other ones, and so another corpus")
+    for side, run in zip("AB", (one, other), strict=True):
+        for table, how in run.manifest.get("shipped", {}).items():
+            found.append(f"digits: {how['digits']} in {side}'s table {table}, as it is shipped")
     return found
 
 

@@ -43,6 +43,8 @@ def test_a_run_is_compared_with_the_columns_that_are_shipped(run, tmp_path):
     found = comparison.compare_cells(run, Run(tmp_path / "shipped"))
     assert list(found.summary["column"]) == script.KEPT
     assert found.beyond.empty
+    reasons = comparison.likely_reasons(run, Run(tmp_path / "shipped"))
+    assert reasons == ["digits: 4 in B's table gradient, as it is shipped"]
     (tmp_path / "shipped" / "gradient.csv").write_text("a,b\nx,y\n")
     with pytest.raises(store.InputError, match="no column model"):
         comparison.compare_cells(run, Run(tmp_path / "shipped"))
