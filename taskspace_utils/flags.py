@@ -58,14 +58,19 @@ def flagged(run: Run, tuning: str | None = None, **where) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["role", "task", "reason"])
 
 
-def counted(flags: pd.DataFrame, total: int) -> str:
+def counted(flags: pd.DataFrame, total: int, names: int = 6) -> str:
     """How many tasks carry each flag, and which, as a Markdown list.
 
     Args:
         total: tasks that were looked at.
+        names: how many of them are named in a line; `flags` itself has them all.
     """
     lines = []
     for (role, reason), part in flags.groupby(["role", "reason"], sort=True):
-        names = ", ".join(task.replace("_", " ") for task in part["task"])
-        lines.append(f"- as {role}, *{reason}*: {len(part)} of {total} ({names})")
+        some = [task.replace("_", " ") for task in part["task"]]
+        rest = f", and {len(some) - names} more" if len(some) > names else ""
+        what = "" if role == "gradient" else f"as a {role}, "
+        lines.append(
+            f"- {what}*{reason}*: {len(some)} of {total} tasks ({', '.join(some[:names])}{rest})"
+        )
     return "\n".join(lines) if lines else f"None of {total} tasks carries a flag."

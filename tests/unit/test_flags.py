@@ -46,10 +46,16 @@ def test_flags_are_named_for_sources_targets_and_gradients(tmp_path):
     assert set(flagged(run_of(tmp_path), **MODEL)["role"]) == {"gradient"}
 
 
-def test_flags_are_counted_with_every_name(tmp_path):
-    text = counted(flagged(run_of(tmp_path), **MODEL), 5)
-    assert "- as gradient, *zero gradient*: 1 of 5 (nan)" in text
-    assert text.count("\n") == 2
+def test_flags_are_counted_and_a_few_tasks_named(tmp_path):
+    text = counted(flagged(run_of(tmp_path), "x", **MODEL), 5)
+    assert "- *zero gradient*: 1 of 5 tasks (nan)" in text
+    assert "- as a target, *solved before tuning*: 1 of 5 tasks (solved)" in text
+    assert text.count("\n") == 7
+    many = pd.DataFrame({"role": "source", "task": [f"t_{i}" for i in range(5)], "reason": "late"})
+    assert counted(many, 9, names=3) == (
+        "- as a source, *late*: 5 of 9 tasks (t 0, t 1, t 2, and 2 more)"
+    )
+    assert counted(many, 9, names=5).endswith("(t 0, t 1, t 2, t 3, t 4)")
     assert counted(pd.DataFrame(columns=["role", "task", "reason"]), 5) == (
         "None of 5 tasks carries a flag."
     )
