@@ -8,11 +8,11 @@ colour is made lighter until it can be seen. So no figure module needs to know o
 from __future__ import annotations
 
 import html
-import pickle
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import Collection
@@ -64,18 +64,43 @@ def turned(colour) -> tuple[float, float, float, float]:
 
 def darken(figure: Figure) -> Figure:
     """Turn all colours of a figure, in place; the same figure."""
+    for put, _, new in _changes(figure):
+        put(new)
+    return figure
+
+
+@contextmanager
+def darkened(figure: Figure) -> Iterator[Figure]:
+    """A figure with all colours turned, which gets its own back at the end."""
+    changes = _changes(figure)
+    for put, _, new in changes:
+        put(new)
+    try:
+        yield figure
+    finally:
+        for put, old, _ in changes:
+            put(old)
+
+
+def _changes(figure: Figure) -> list[tuple[Callable, Any, Any]]:
+    """How to put each colour, what it is and what it is in the dark; nothing is changed yet."""
     figure.draw_without_rendering()  # ticks are made when they are first drawn
+    found = []
     for artist in {id(artist): artist for artist in figure.findobj()}.values():
+        names: tuple[str, ...] = ()
         if isinstance(artist, ScalarMappable) and artist.cmap.name == figures.DIVERGING.name:
-            artist.set_cmap(DIVERGING)
+            found.append((artist.set_cmap, artist.cmap, DIVERGING))
         if isinstance(artist, Text):
-            artist.set_color(turned(artist.get_color()))
+            names = ("color",)
         elif isinstance(artist, Line2D):
             names = ("color", "markerfacecolor", "markeredgecolor")
-            _turn(artist, names)
         elif isinstance(artist, Patch | Collection) and not _mapped(artist):
-            _turn(artist, ("facecolor", "edgecolor"))
-    return figure
+            names = ("facecolor", "edgecolor")
+        for name in names:
+            old = getattr(artist, f"get_{name}")()
+            if not (isinstance(old, str) and old == "none"):
+                found.append((getattr(artist, f"set_{name}"), old, _partner(old)))
+    return found
 
 
 def _mapped(artist) -> bool:
@@ -83,22 +108,10 @@ def _mapped(artist) -> bool:
     return isinstance(artist, Collection) and artist.get_array() is not None
 
 
-def _turn(artist, names: tuple[str, ...]) -> None:
-    old = {name: getattr(artist, f"get_{name}")() for name in names}  # one may follow another
-    for name, value in old.items():
-        if isinstance(value, str) and value == "none":
-            continue
-        many = isinstance(value, np.ndarray) and value.ndim == 2
-        getattr(artist, f"set_{name}")([turned(c) for c in value] if many else turned(value))
-
-
-def copied(figure: Figure, save: Callable[[Figure], str]) -> str:
-    """What `save` makes of a dark copy of a figure, which itself stays as it is."""
-    copy = pickle.loads(pickle.dumps(figure))
-    try:
-        return save(darken(copy))
-    finally:
-        plt.close(copy)
+def _partner(value) -> Any:
+    """What `turned` makes of a colour, or of each of an array of them."""
+    many = isinstance(value, np.ndarray) and value.ndim == 2
+    return [turned(colour) for colour in value] if many else turned(value)
 
 
 def both(light: str, dark: str, alt: str, look: str = "") -> str:

@@ -29,4 +29,6 @@ def picture(figure, alt: str, width: int = 700) -> Html:
         return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
     look = f'width="{width}" style="max-width: 100%; height: auto"'
-    return Html(dark.both(data(figure), dark.copied(figure, data), alt, look))
+    light = data(figure)
+    with dark.darkened(figure):
+        return Html(dark.both(light, data(figure), alt, look))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from itertools import combinations
 
@@ -151,11 +152,35 @@ def test_a_heat_map_and_its_bar_take_the_scale_of_the_dark():
 
 def test_a_picture_for_other_pages_is_there_twice_and_its_figure_stays_light():
     figure = slopes.plot(SLOPES)
+    before = drawn(figure)
     markup = picture(figure, 'black dots & "white" ones')
     one, two = BeautifulSoup(markup, "html.parser").select("img")
     assert (one["class"], two["class"]) == (["only-light"], ["only-dark"])
     assert (one["alt"], two["alt"]) == (
         'black dots & "white" ones', 'white dots & "black" ones')  # fmt: skip
     assert one["src"] != two["src"]
-    assert to_hex(figure.get_facecolor()) == "#ffffff"
-    assert len(plt.get_fignums()) == 1  # or the notebook would show the copy too
+    assert drawn(figure) == before
+    assert len(plt.get_fignums()) == 1  # or the notebook would show another one, too
+
+
+def drawn(figure) -> bytes:
+    file = io.BytesIO()
+    figure.savefig(file, format="png")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["lines and points", "heat map"])
+def test_a_figure_is_dark_for_a_while_and_then_as_it_was(kind):
+    make = {
+        "lines and points": lambda: slopes.plot(SLOPES),
+        "heat map": lambda: space.plot(CELLS, limit=1.0),
+    }[kind]
+    figure, other = make(), make()
+    for one in (figure, other):
+        one.draw_without_rendering()
+        one.set_layout_engine("none")  # it would move things a little at each drawing
+    before = drawn(figure)
+    assert drawn(other) == before
+    with dark.darkened(figure) as turned:
+        assert drawn(turned) == drawn(dark.darken(other)) != before
+    assert drawn(figure) == before
