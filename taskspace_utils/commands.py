@@ -187,9 +187,14 @@ def _given(texts: list[str]) -> dict[str, str]:
 
 def book(options) -> None:
     """Compute, run and draw the book."""
-    from taskspace_utils import book
+    _built(options)
 
-    book.build(options.profile, options.out, None, options.workers, options.scheduler)
+
+def _built(options) -> Path:
+    """The first page of the book, which is built where it isn't."""
+    from taskspace_utils.book import build
+
+    return build(options.profile, options.out, None, options.workers, options.scheduler)
 
 
 def epub(options) -> None:
@@ -200,10 +205,10 @@ def epub(options) -> None:
 
 
 def course(options) -> None:
-    """Pack a course."""
+    """Pack a course beside the book."""
     from taskspace_utils.course import build
 
-    print(build(options.profile, options.out, None, options.workers, options.scheduler))
+    print(build(_built(options)))
 
 
 def redraw(options) -> None:

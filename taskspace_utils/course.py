@@ -1,6 +1,6 @@
 """A course in a box: editions, labs, slides, handouts, tables and the book, packed into archives.
 
-`make course` draws the book if it has to, and puts beside it `course/` and three archives: all of
+`make course` draws the book if it has to; this puts beside it `course/` and three archives: all of
 it for lecturers, the same without `instructor/` for students, and the book alone. Everything is
 made of the chapters, the pages in `book/course/` and shipped tables.
 """
@@ -43,28 +43,18 @@ blockquote { border-left: .2em solid #999; margin-left: 0; padding-left: 1em }
 code { overflow-wrap: anywhere } @media print { body { margin: 0; max-width: none } }"""
 
 
-def build(
-    profile: str = "laptop",
-    out: str | Path | None = None,
-    root: Path | None = None,
-    workers: int | None = None,
-    scheduler: str | None = None,
-) -> Path:
-    """Build the book where it isn't built, and the course beside it; return the archive's path.
+def build(index: Path, root: Path | None = None) -> Path:
+    """Pack the course beside a built book; return the archive's path.
 
     Args:
-        profile: as of `book.build`.
-        out: the folder for `course/` and the archives; `_build/` in the project by default.
+        index: what `book.build` returned; `course/` and the archives go beside the book's folder.
         root: the project.
-        workers: of `book.build`, as `scheduler`.
 
     Raises:
         InputError: a lab names an exercise that isn't there, or one that can't stand alone.
-        BuildError: there is no book.
     """
     root = (root or store.project_root()).resolve()
-    out = Path(out).resolve() if out else root / "_build"
-    pages = book.build(profile, out, root, workers, scheduler).parent
+    pages, out = index.parent, index.parent.parent
     part, course = out / "course.part", out / "course"
     shutil.rmtree(part, ignore_errors=True)
     store.say("packing the course")
