@@ -77,21 +77,32 @@ class Bigram:
 
 
 def stratified_auc(
-    score: np.ndarray, positive: np.ndarray, strata: np.ndarray, weight: np.ndarray | None = None
-) -> float:
+    score: np.ndarray, positive: np.ndarray, strata: np.ndarray
+) -> Callable[[np.ndarray], float]:
     """Probability that a positive cell scores above a negative one of the same stratum (ties: ½).
 
     The mean of the strata's areas under the ROC curve, weighted by how many comparisons each holds;
     NaN where no stratum holds both kinds.
+
+    Returns:
+        it as a function of the cells' weights: scores are compared once, for all draws of weights.
     """
-    weight = np.ones(len(score)) if weight is None else weight
-    total = area = 0.0
+    compared = []
     for stratum in np.unique(strata[positive]):
-        yes, no = (strata == stratum) & positive, (strata == stratum) & ~positive
-        above = np.sign(score[yes][:, None] - score[no][None, :]) / 2 + 0.5
-        total += weight[yes].sum() * weight[no].sum()
-        area += weight[yes] @ above @ weight[no]
-    return area / total if total else np.nan
+        yes, no = (np.flatnonzero((strata == stratum) & side) for side in (positive, ~positive))
+        no = no[np.argsort(score[no])]
+        ends = [np.searchsorted(score[no], score[yes], side) for side in ("left", "right")]
+        compared.append((yes, no, *ends))
+
+    def auc(weight: np.ndarray) -> float:
+        total = area = 0.0
+        for yes, no, below, not_above in compared:
+            sums = np.concatenate([[0.0], np.cumsum(weight[no])])
+            area += weight[yes] @ (sums[below] + sums[not_above]) / 2
+            total += weight[yes].sum() * sums[-1]
+        return area / total if total else np.nan
+
+    return auc
 
 
 def crossed_interval(

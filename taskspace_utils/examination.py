@@ -101,14 +101,17 @@ class Examination:
         positive = np.isin(self._kind, QUESTIONS[question][0])[use]
         one, other, strata = (of[use] for of in (self._one, self._other, self._stratum))
 
-        def statistic(weight: np.ndarray | None = None) -> float:
-            areas = [stratified_auc(x[use], positive, strata, weight) for x in given]
-            return areas[0] - sum(areas[1:])
+        of_each = [stratified_auc(values[use], positive, strata) for values in given]
 
+        def statistic(weight: np.ndarray) -> float:
+            found = [auc(weight) for auc in of_each]
+            return found[0] - sum(found[1:])
+
+        whole = statistic(np.ones(len(positive)))
         couples = [{*zip(one[side], other[side], strict=True)} for side in (positive, ~positive)]
         if min(map(len, couples)) < 2:
-            return Found(statistic(), np.nan, np.nan)
-        return Found(statistic(), *families.interval(statistic, one, other, self.draws))
+            return Found(whole, np.nan, np.nan)
+        return Found(whole, *families.interval(statistic, one, other, self.draws))
 
     def beyond(self, space: pd.DataFrame, given: pd.DataFrame) -> pd.DataFrame:
         """A space without what another explains of it: a line through unrelated pairs of tasks."""

@@ -72,18 +72,19 @@ def test_one_stratum_is_the_area_that_everybody_knows():
     rng = np.random.default_rng(0)
     score, positive = rng.integers(0, 5, 60).astype(float), rng.random(60) < 0.3
     weight = rng.integers(0, 3, 60).astype(float)
-    one = np.zeros(60)
-    assert stratified_auc(score, positive, one) == pytest.approx(roc_auc_score(positive, score))
+    auc = stratified_auc(score, positive, np.zeros(60))
+    assert auc(np.ones(60)) == pytest.approx(roc_auc_score(positive, score))
     expected = roc_auc_score(positive, score, sample_weight=weight)
-    assert stratified_auc(score, positive, one, weight) == pytest.approx(expected)
+    assert auc(weight) == pytest.approx(expected)
 
 
 def test_a_difference_between_strata_is_not_counted():
     score = np.array([10.0, 11, 0, 1])
     positive = np.array([True, False, True, False])  # in both strata, the positive is the lower
-    assert stratified_auc(score, positive, np.zeros(4)) == 0.25
-    assert stratified_auc(score, positive, np.array([0, 0, 1, 1])) == 0
-    assert np.isnan(stratified_auc(score, positive, np.arange(4)))
+    once = np.ones(4)
+    assert stratified_auc(score, positive, np.zeros(4))(once) == 0.25
+    assert stratified_auc(score, positive, np.array([0, 0, 1, 1]))(once) == 0
+    assert np.isnan(stratified_auc(score, positive, np.arange(4))(once))
 
 
 def test_seeds_and_items_are_drawn_at_once():
