@@ -6,13 +6,17 @@ read. The `…_widget` functions give the same with a kernel.
 """
 
 from taskspace_utils.explore.atlas import space, views
+from taskspace_utils.explore.doubts import above, doubt, neighbourhood
 from taskspace_utils.explore.gains import balance
 from taskspace_utils.explore.groups import grouping, hypothesis
 from taskspace_utils.explore.markup import Html, picture
 from taskspace_utils.explore.questions import quiz
 from taskspace_utils.explore.rules import rules_of, under, verdict_rules
 from taskspace_utils.explore.widgets import (
+    balance_widget,
+    doubt_widget,
     hypothesis_widget,
+    microscope_widget,
     space_widget,
     verdict_rules_widget,
 )
@@ -20,12 +24,18 @@ from taskspace_utils.explore.words import difference, microscope
 
 __all__ = [
     "Html",
+    "above",
     "balance",
+    "balance_widget",
     "difference",
+    "doubt",
+    "doubt_widget",
     "grouping",
     "hypothesis",
     "hypothesis_widget",
     "microscope",
+    "microscope_widget",
+    "neighbourhood",
     "picture",
     "quiz",
     "rules_of",

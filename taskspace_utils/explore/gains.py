@@ -138,6 +138,29 @@ def balance(
     Raises:
         InputError: the table has no masked tuning, or no task reached any target.
     """
+    data = costs(table, targets, by)
+    text, target = next(iter(data["values"])), data["targets"][0]
+    found = at_target(data, text, target)
+    first = (
+        f"At a gain of {target:g} nat{'s' * (target != 1)}, mean divergence on the text "
+        f"{text} over the {len(found)} tasks that got so far with every k: "
+        + "; ".join(f"{mean:.3g} with k = {k}" for k, mean in found.mean().items())
+    )
+    return Html(
+        BALANCE.substitute(
+            id=f"ts-{key_of(data)}", first=html.escape(f"{first}."), data=inert(data)
+        )
+    )
+
+
+def costs(table, targets=(1.0, 3.0, 5.0), by="gain") -> dict:
+    """What a balance weighs; arguments and errors are those of `balance`.
+
+    Returns:
+        ks, as text; tasks; targets; grid: gains on the way to them, nats; harms, by name; values:
+        of each text, for each k, task and gain of the grid the harms, nats a token; None for a gain
+        that the task did not reach.
+    """
     share = {
         name: rung.settings["k"]
         for name, rung in ladder.RUNGS.items()
@@ -164,21 +187,22 @@ def balance(
         text: [[[_cost(cells[text, k, task, g]) for g in grid] for task in tasks] for k in ks]
         for text in sorted(found["text"].unique())
     }
-    data = {"ks": [f"{100 * share[k]:g} %" for k in ks], "tasks": tasks, "grid": grid,
+    return {"ks": [f"{100 * share[k]:g} %" for k in ks], "tasks": tasks, "grid": grid,
             "targets": list(targets), "harms": list(HARMS.values()), "values": values}  # fmt: skip
-    text, end = next(iter(values)), grid.index(targets[0])
-    kept = [i for i in range(len(tasks)) if all(of_k[i][end] for of_k in values[text])]
-    means = [sum(of_k[i][end][0] for i in kept) / len(kept) for of_k in values[text]]
-    first = (
-        f"At a gain of {targets[0]:g} nat{'s' * (targets[0] != 1)}, mean divergence on the text "
-        f"{text} over the {len(kept)} tasks that got so far with every k: "
-        + "; ".join(f"{mean:.3g} with k = {k}" for k, mean in zip(data["ks"], means, strict=True))
-    )
-    return Html(
-        BALANCE.substitute(
-            id=f"ts-{key_of(data)}", first=html.escape(f"{first}."), data=inert(data)
-        )
-    )
+
+
+def at_target(data: dict, text: str, gain: float, harm: int = 0) -> pd.DataFrame:
+    """One harm of a gain, nats a token: a row a task that reached it with every k, a column a k.
+
+    Args:
+        data: what `costs` gives.
+        gain: one of its grid.
+        harm: the place of one of its harms.
+    """
+    end, by_k = data["grid"].index(gain), data["values"][text]
+    kept = [i for i in range(len(data["tasks"])) if all(of_k[i][end] for of_k in by_k)]
+    rows = [[of_k[i][end][harm] for of_k in by_k] for i in kept]
+    return pd.DataFrame(rows, [data["tasks"][i] for i in kept], data["ks"], dtype=float)
 
 
 def _cost(cell: dict) -> list[float] | None:

@@ -142,6 +142,28 @@ def microscope(
     Raises:
         InputError: `pairs` is empty, `n` is below 1, or `about` or `checks` lacks one of its tasks.
     """
+    data = slides(pairs, about, checks, tokenizers, n)
+    first = sides(data["tasks"][next(iter(data["groups"].values()))[0]]["pairs"][0])
+    return Html(MICROSCOPE.substitute(id=f"ts-{key_of(data)}", first=first, data=inert(data)))
+
+
+def sides(pair: tuple[str, str, str, str]) -> str:
+    """A `difference` as two lines of markup, in which what differs is marked."""
+    start, good, bad, end = map(html.escape, pair)
+    return "".join(
+        f'<p class="{side}"><span class="side">{side}</span> {start} <b>{middle}</b> {end}</p>'
+        for side, middle in (("good", good), ("bad", bad))
+    )
+
+
+def slides(pairs, about=None, checks=None, tokenizers=None, n=8) -> dict:
+    """What lies under a microscope; arguments and errors are those of `microscope`.
+
+    Returns:
+        groups: the tasks of each phenomenon. tasks: of each its facts (about) and checks as names
+        and values, its pairs as `difference` gives them, and the token ids of both sides of each
+        pair by tokenizer. tokens: by tokenizer, each id's text and whether it goes on with a word.
+    """
     if pairs.empty or n < 1:
         raise InputError("a microscope needs at least one pair")
     shown = pairs.groupby("task").head(n).sort_values("task", kind="stable")
@@ -160,15 +182,7 @@ def microscope(
         }
     texts = {name: _cut(tokenizer, shown, tasks, name)
              for name, tokenizer in (tokenizers or {}).items()}  # fmt: skip
-    groups = dict(sorted(groups.items()))
-    data = {"groups": groups, "tasks": tasks, "tokens": texts}
-    start, good, bad, end = tasks[next(iter(groups.values()))[0]]["pairs"][0]
-    first = "".join(
-        f'<p class="{side}"><span class="side">{side}</span> '
-        f"{html.escape(start)} <b>{html.escape(middle)}</b> {html.escape(end)}</p>"
-        for side, middle in (("good", good), ("bad", bad))
-    )
-    return Html(MICROSCOPE.substitute(id=f"ts-{key_of(data)}", first=first, data=inert(data)))
+    return {"groups": dict(sorted(groups.items())), "tasks": tasks, "tokens": texts}
 
 
 KEYS = ("task", "phenomenon")

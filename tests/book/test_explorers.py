@@ -198,6 +198,19 @@ def many() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     return *found, labels
 
 
+def doubted() -> tuple[pd.DataFrame, dict[str, pd.DataFrame], pd.DataFrame, pd.DataFrame]:
+    """Three doubts about `many` tasks; the second is without a share for the first two tasks."""
+    space, words, labels = many()
+    group = labels["phenomenon"].to_numpy()
+    other = pd.DataFrame(group[:, None] != group[None, :], space.index, space.index)
+    doubts = {"the others": explore.above(space, other),
+              f"words {MARK}": explore.above(space - 0.7 * words, other),
+              "a frame": explore.above(space, other, same_label(labels, "frame"))}  # fmt: skip
+    doubts[f"words {MARK}"].iloc[:2, :] = doubts[f"words {MARK}"].iloc[:, :2] = np.nan
+    planted = other.map(lambda apart: f"strangers {MARK}" if apart else "relatives")
+    return space, doubts, labels, planted
+
+
 def judged() -> tuple[pd.DataFrame, list[claims.Claim]]:
     rows, rng, ledger = [], np.random.default_rng(3), claims.ledger()
     for claim in ledger:
@@ -214,6 +227,7 @@ MAKERS = {
     "quiz": lambda: explore.quiz(QUESTIONS),
     "space": lambda: explore.space(VIEWS, PHENOMENON, PAIRS, first=("S", 0, "cosine")),
     "hypothesis": lambda: explore.hypothesis(*many(), ("phenomenon", "family", "frame")),
+    "doubt": lambda: explore.doubt(*doubted()),
     "verdict_rules": lambda: explore.verdict_rules(*judged()),
 }
 
@@ -496,6 +510,92 @@ def test_groups_of_ones_own_get_the_numbers_of_the_package(browser, page):
     assert complaints(browser) == []
 
 
+# ----------------------------------------------------------------------------- doubts, one by one
+
+
+@on("doubt")
+def test_doubts_strike_whom_the_package_says(browser, page):
+    visit(browser, page, width=390)
+    space, doubts, _, planted = doubted()
+    names = list(doubts)
+
+    def expect(task: str, raised: list[str], level: int) -> list[str]:
+        some = {name: doubts[name] for name in raised}
+        wanted = explore.neighbourhood(space, some, task, 6, level / 100)
+        rows = [[cell.text for cell in row.find_elements(By.CSS_SELECTOR, "th, td")]
+                for row in browser.find_elements(By.CSS_SELECTOR, ".near tbody tr")]  # fmt: skip
+        assert [row[0] for row in rows] == list(wanted.index)
+        place = 2 + len(raised)
+        assert [row[place] for row in rows] == list(wanted["verdict"])
+        for row, found in zip(rows, wanted.itertuples(index=False), strict=True):
+            assert float(row[1].replace("−", "-")) == pytest.approx(found[0], abs=0.0051)
+            for cell, share in zip(row[2:place], found[1:-1], strict=True):
+                mark = "✓" if share >= level / 100 - 1e-9 else "✗"
+                assert cell == (
+                    "–" if np.isnan(share) else f"{mark} {(100 * share + 1e-6) // 1:.0f} %"
+                )
+        everyone = explore.neighbourhood(space, some, task, 23, level / 100)["verdict"]
+        told = text_of(browser, ".told")
+        if raised:
+            stand = list(wanted.index[wanted["verdict"] == "stands"])
+            assert told.startswith(f"{len(stand)} of the 6 tasks nearest to {task} withstand")
+            assert f"at {level} %" in told
+            assert ("%: " + ", ".join(stand) + "." in told) == bool(stand)
+            assert f"Of all 23 others it would be {(everyone == 'stands').sum()}" in told
+        else:
+            assert told == f"Nobody doubts the 6 tasks nearest to {task} yet."
+        return list(wanted["verdict"])
+
+    box = ".raised label:nth-of-type({}) input".format
+    seen = expect("task 00", [], 95)
+    press(browser, box(1), Keys.SPACE)
+    seen += expect("task 00", names[:1], 95)
+    press(browser, box(2), Keys.SPACE)
+    seen += expect("task 00", names[:2], 95)
+    press(browser, ".task", "task 09")
+    seen += expect("task 09", names[:2], 95)
+    press(browser, ".level", *[Keys.ARROW_LEFT] * 5)
+    assert browser.switch_to.active_element.get_attribute("aria-valuetext") == "90 %"
+    seen += expect("task 09", names[:2], 90)
+    press(browser, box(1), Keys.SPACE)
+    press(browser, box(3), Keys.SPACE)
+    seen += expect("task 09", names[1:], 90)
+    for level in (50, 80, 99):
+        browser.execute_script(
+            "const slider = document.querySelector('.level'); slider.value = arguments[0];"
+            "slider.dispatchEvent(new Event('input'))", level,
+        )  # fmt: skip
+        seen += expect("task 09", names[1:], level)
+    assert set(seen) == {"stands", "falls", "can't be told"}
+
+    assert "relatives" not in text_of(browser, ".live")
+    press(browser, ".planted", Keys.SPACE)
+    last = [row.text for row in browser.find_elements(By.CSS_SELECTOR, ".near td:last-child")]
+    near = explore.neighbourhood(space, {}, "task 09")
+    assert last == list(planted.loc["task 09", near.index])
+    assert browser.execute_script("return document.querySelector('.live img')") is None
+    assert browser.title == "quiet"
+    assert browser.execute_script("return document.documentElement.scrollWidth") == 390
+    assert complaints(browser) == []
+
+
+@on("doubt")
+def test_who_cannot_see_the_table_hears_what_it_holds(browser, page):
+    visit(browser, page)
+    press(browser, ".raised input", Keys.SPACE)
+    tree = browser.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
+    names = {(n["role"]["value"], n.get("name", {}).get("value", "")) for n in tree}
+    assert ("combobox", "task") in names
+    assert ("checkbox", "the others") in names
+    assert ("group", "doubts") in names
+    assert ("checkbox", "show what was planted") in names
+    assert ("region", "the nearest tasks") in names
+    for title in ("task", "cosine", "the others", "verdict"):
+        assert ("columnheader", title) in names
+    first = explore.neighbourhood(doubted()[0], {}, "task 00").index[0]
+    assert ("rowheader", first) in names
+
+
 # ---------------------------------------------------------------------------- verdicts, other rules
 
 
@@ -538,6 +638,7 @@ CHAPTERS = {
     "05_ftgd": "select",
     "06_transfer": ".grid",
     "07_gradients": ".grid",
+    "08_is_it_real": ".task",
     "09_hypotheses": ".start",
     "10_scale_and_training": ".grid",
     "11_blimp": ".grid",

@@ -6,11 +6,19 @@ import json
 import re
 from dataclasses import replace
 
+import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
 
-from taskspace_utils.explore import balance, difference, microscope, quiz
+from taskspace_utils.explore import (
+    balance,
+    balance_widget,
+    difference,
+    microscope,
+    microscope_widget,
+    quiz,
+)
 from taskspace_utils.scales import load_scale, new_tokenizer
 from taskspace_utils.store import InputError
 from taskspace_utils.tables import TABLES
@@ -142,6 +150,44 @@ def test_a_table_that_lacks_a_task_is_named():
         microscope(PAIRS.head(0))
 
 
+def test_the_widget_of_the_microscope_goes_through_the_pairs_of_a_task():
+    about = pd.DataFrame({"task": ["other", "some_task"], "rule": ["one", "<b>two</b>"]})
+    checks = pd.DataFrame({"task": ["other", "some_task"], "bag_accuracy": [0.5, 0.75]})
+    words = new_tokenizer(load_scale("XS"), [*PAIRS["good"], *PAIRS["bad"]])
+    box = microscope_widget(PAIRS, about, checks, {"words": words})
+    (task, more), said = box.children[0].children, box.children[1]
+    assert [label for label, _ in task.options] == ["agreement: some task", "binding: other"]
+
+    def seen() -> list[str]:
+        lines = BeautifulSoup(said.value, "html.parser").select("p")
+        return [" ".join(line.get_text().split()) for line in lines]
+
+    assert seen() == ["good the boy laughs .", "bad the boy laugh ."]
+    for fact in ("rule: &lt;b&gt;two&lt;/b&gt;", "pair 1 of the 2", "bag accuracy: 0.75"):
+        assert fact in said.value
+    ids = words("the boy laugh .")["input_ids"]
+    cut = " | ".join(f"{word} ({i})" for word, i in zip(["the", "boy", "laugh", "."], ids))
+    assert f"words, bad, 4 tokens: {cut}" in said.value
+    more.click()
+    assert seen() == ["good the boys laugh .", "bad the boys laughs ."]
+    assert "pair 2 of the 2" in said.value
+    more.click()
+    assert "pair 1 of the 2" in said.value  # from the last on to the first
+    more.click()
+    task.value = "other"
+    assert seen() == ["good this girl laughs .", "bad these girl laughs ."]
+    assert "bag accuracy: 0.50" in said.value
+
+
+def test_the_widget_of_the_microscope_shows_where_tokens_go_on_with_a_word():
+    pieces = new_tokenizer(replace(load_scale("8M"), vocabulary=275), ["the girl laughs ."] * 20)
+    said = microscope_widget(PAIRS.tail(1), None, None, {"pieces": pieces}).children[1].value
+    ids = pieces("these girl laughs .")["input_ids"]
+    cut = said.split(f"pieces, bad, {len(ids)} tokens: ")[1].split("<br>")[0]
+    assert cut.count(" | ") == 3  # between four words
+    assert cut.count("·") == len(ids) - 4
+
+
 # -------------------------------------------------------------------------------- gain against harm
 
 
@@ -179,6 +225,35 @@ def test_a_balance_of_nothing_is_refused():
         balance(steps(differential=1.0), targets=(9.0,))
     with pytest.raises(InputError, match="no task reached"):
         balance(steps(good=1.0))
+
+
+def test_the_widget_of_the_balance_follows_its_lists():
+    box = balance_widget(steps(differential=1.0, differential_k0_01=2.0))
+    (k, gain), (text, harm), picture, said = (
+        part.children if hasattr(part, "children") else part for part in box.children
+    )
+    assert said.value.startswith("k = 100 %: at a gain of 1 nat, the mean divergence (KL)")
+    assert "on the text &lt;/script&gt; is 1 nats a token, over the 2 tasks" in said.value
+    seen = [bytes(picture.value)]
+    assert seen[0].startswith(b"\x89PNG")
+
+    def turn(control, value, *found: str) -> None:
+        control.value = value
+        assert all(some in said.value for some in found), said.value
+        assert bytes(picture.value) not in seen
+        seen.append(bytes(picture.value))
+
+    turn(k, "1 %", "k = 1 %", "is 2 nats")
+    turn(gain, 3.0, "a gain of 3 nats", "is 18 nats", "over the 1 tasks")
+    turn(harm, 1, "mean rise of the loss", "is 18 nats")
+    text.value = "a text"
+    assert "on the text a text" in said.value
+    assert plt.get_fignums() == []  # or the notebook would show the curves twice
+
+
+def test_the_widget_of_the_balance_refuses_as_the_page_does():
+    with pytest.raises(InputError, match="no task reached"):
+        balance_widget(steps(differential=1.0), targets=(9.0,))
 
 
 # --------------------------------------------------------------------------------------- the quiz
