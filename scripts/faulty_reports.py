@@ -31,7 +31,8 @@ B = 999  # permutations
 def targets() -> dict[Path, Path]:
     """Each template and the file that is made of it."""
     made = {path: ROOT / "book" / "course" / path.name for path in TEMPLATES.glob("report_*.md")}
-    return made | {TEMPLATES / "key.md": ROOT / "data/course/instructor" / "key.md"}
+    keys = ("key.md", "sheet_a.md")
+    return made | {TEMPLATES / name: ROOT / "data/course/instructor" / name for name in keys}
 
 
 def filled(text: str, numbers: dict) -> str:

@@ -7,21 +7,19 @@ made of the chapters, the pages in `book/course/` and shipped tables.
 
 from __future__ import annotations
 
-import html
 import os
-import re
 import shutil
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from fnmatch import fnmatch
 from pathlib import Path
 
 import pandas as pd
 
-from taskspace_utils import book, editions, labs, slides, store
+from taskspace_utils import book, editions, handouts, labs, slides, store
 from taskspace_utils.chapters import chapters
 from taskspace_utils.lesson_plans import measured, plans, too_long
-from taskspace_utils.plain_myst import as_html, plain, titles
+from taskspace_utils.plain_myst import titles
 
 ARCHIVES = {  # name: which of the course's folders it leaves out, or the one that it is of
     "task-spaces-course.zip": (),
@@ -34,13 +32,9 @@ PROJECT = [  # what `make env` and `make book` need, and who may use it
     *("_config.yml", "_toc.yml", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "CITATION.cff"),
     *("LICENSE", "LICENSE-text"),
 ]
+KEYS = ("instructor", "templates")  # of data/course: what only lecturers get
 REFERENCE = "blimp-8M"
 SMALL = ("binding", "determiner_noun_agreement", "filler_gap_dependency", "npi_licensing")
-CSS = """body { font: 16px/1.5 system-ui, sans-serif; max-width: 46em; margin: auto; padding: 1em }
-h1, h2, h3 { line-height: 1.2 } table { border-collapse: collapse; width: 100% }
-td, th { border: 1px solid #999; padding: .4em .6em; text-align: left; vertical-align: top }
-blockquote { border-left: .2em solid #999; margin-left: 0; padding-left: 1em }
-code { overflow-wrap: anywhere } @media print { body { margin: 0; max-width: none } }"""
 
 
 def build(index: Path, root: Path | None = None) -> Path:
@@ -65,10 +59,11 @@ def build(index: Path, root: Path | None = None) -> Path:
     slides.write(executed, part / "slides", known, mathjax)
     _editions(root, part)
     _labs(root, part)
-    _handouts(root, part, known)
+    handouts.write(root, part)
+    store.write_atomic(part / "handouts" / "tasks.csv", _labels().to_csv(index=False))
     tables(part / "tables")
     for path in _files(root, PROJECT):
-        if path.is_relative_to(root / "data/course"):  # the key is in it
+        if any(path.is_relative_to(root / "data/course" / name) for name in KEYS):
             continue
         store.write_atomic(part / "project" / path.relative_to(root), path.read_bytes())
     shutil.rmtree(course, ignore_errors=True)
@@ -115,34 +110,6 @@ def _labs(root: Path, part: Path) -> None:
         _write(solved, part / "instructor" / "assignments" / f"{lab.name}.ipynb")
 
 
-def _handouts(root: Path, part: Path, known: Mapping[str, str]) -> None:
-    """The course's pages, each as one that can be printed; and the key, for instructors."""
-    to = dict.fromkeys(sorted((root / "book" / "course").glob("*.md")), part / "handouts")
-    to |= dict.fromkeys(sorted((root / "data/course/instructor").glob("*.md")), part / "instructor")
-    links = ["- [Slides](slides/index.html)", "- [The book](book/index.html)"]
-    texts = {path.stem: plain(path.read_text(encoding="utf-8"), known) for path in to}
-    for path, folder in to.items():
-        if path.stem != "overview":  # that is the start page
-            store.write_atomic(folder / f"{path.stem}.html", _page(texts[path.stem]))
-            if folder.name == "handouts":
-                links.append(f"- [{_title(texts[path.stem])}](handouts/{path.stem}.html)")
-    start = "\n".join([texts["overview"], "", "## Open", "", *links, ""])
-    store.write_atomic(part / "index.html", _page(start))
-    store.write_atomic(part / "handouts" / "tasks.csv", _labels().to_csv(index=False))
-
-
-def _title(text: str) -> str:
-    return re.search(r"^# (.+)$", text, re.MULTILINE)[1]
-
-
-def _page(text: str) -> str:
-    title = html.escape(_title(text))
-    return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}'
-        f"</title><style>{CSS}</style></head><body><main>\n{as_html(text)}</main></body></html>\n"
-    )
-
-
 # ------------------------------------------------------------------------------------------- tables
 
 
@@ -157,7 +124,7 @@ def tables(folder: Path) -> None:
     """Shipped spaces as squares that a spreadsheet opens; `small_` ones fit a printed page."""
     from taskspace_utils import spaces
     from taskspace_utils.hypotheses import lexical_space
-    from taskspace_utils.tables import reference_run
+    from taskspace_utils.tables import read_table, reference_run
 
     run, labels = reference_run(REFERENCE), _labels()
     squares = {"lexical_diff": lexical_space(run.table("lexical"))}
@@ -176,6 +143,9 @@ def tables(folder: Path) -> None:
     facts = labels.drop(columns="reason").merge(known[columns])
     facts = facts.merge(scored[["task", "accuracy"]])
     store.write_atomic(folder / "tasks.csv", facts.round(3).to_csv(index=False))
+    examples = read_table(store.data_path("course", "examples.csv"))
+    some = examples[examples["task"].isin(set(few))]  # without their phenomena: a class sorts them
+    store.write_atomic(folder / "small_tasks.csv", some.to_csv(index=False))
 
 
 # ------------------------------------------------------------------------------------------ packing

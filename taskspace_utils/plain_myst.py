@@ -33,27 +33,35 @@ def titles(paths: Iterable[Path]) -> dict[str, str]:
     return found
 
 
-def plain(text: str, known: Mapping[str, str], values: Mapping[str, object] | None = None) -> str:
+def plain(
+    text: str,
+    known: Mapping[str, str],
+    values: Mapping[str, object] | None = None,
+    links: Mapping[str, str] | None = None,
+) -> str:
     """MyST as plain Markdown; formulas stay between dollars.
 
     Args:
         known: headings by label; see `titles`.
         values: what `glue` kept, by name.
+        links: addresses by label; a `{ref}` to any other label has none to lead to.
     """
-    text = DIRECTIVE.sub(lambda m: _directive(m, known, values), text)
+    text = DIRECTIVE.sub(lambda m: _directive(m, known, values, links), text)
     text = re.sub(r"^\$\$ *\(([\w-]+)\) *$", _tag, text, flags=re.MULTILINE)
     text = LABEL.sub("", text)
-    return ROLE.sub(lambda m: _role(m["name"], m["text"], known, values or {}), text)
+    return ROLE.sub(lambda m: _role(m["name"], m["text"], known, values or {}, links or {}), text)
 
 
-def _directive(match: re.Match, known: Mapping[str, str], values) -> str:
+def _directive(match: re.Match, known: Mapping[str, str], values, links) -> str:
     name, title = match["name"], match["title"].strip()
-    body = plain(OPTION.sub("", match["body"]).strip("\n"), known, values)
+    body = plain(OPTION.sub("", match["body"]).strip("\n"), known, values, links)
     if name == "math":
         return f"$$\n{body}\n$$"
     if name in NAMED:
         title = "" if name.startswith("solution") else title
         head = f"**{NAMED[name]}{': ' * bool(title)}{title}.**"
+        if name == "prf:definition":  # stays in one piece wherever it is shown
+            return f"{head} {body}"
         return f"{head}\n\n{body}" if body else head
     if name in BOXES:
         lines = [*([f"**{title}**", ""] if title else []), *body.splitlines()]
@@ -61,7 +69,7 @@ def _directive(match: re.Match, known: Mapping[str, str], values) -> str:
     return ""
 
 
-def _role(name: str, text: str, known: Mapping[str, str], values: Mapping[str, object]) -> str:
+def _role(name: str, text: str, known: Mapping, values: Mapping, links: Mapping) -> str:
     shown, target = re.fullmatch(r"(.*?)(?:\s*<([^<>]*)>)?", text, re.DOTALL).groups()
     if name.startswith("glue"):
         key, _, form = text.partition(":")
@@ -73,6 +81,8 @@ def _role(name: str, text: str, known: Mapping[str, str], values: Mapping[str, o
         return said if name == "cite:t" else f"({said})"
     if name == "math":
         return f"${text}$"
+    if name == "ref" and (target or text) in links:
+        return f"[{shown if target else known.get(text, text)}]({links[target or text]})"
     if target or name not in ("ref", "numref", "eq", "doc", "prf:ref"):
         return shown
     if name == "eq":

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import html
 import json
 import os
+import posixpath
 import re
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -51,15 +55,19 @@ def archives(packed) -> list[dict[str, bytes]]:
 
 def test_the_archive_holds_all_that_a_first_class_needs(archives):
     files = archives[0]
-    plan = (ROOT / "book" / "course" / "lesson_90.md").read_text("utf-8")
-    named = re.findall(r"`((?:tables|handouts|instructor|slides)/[\w./]*)`", plan)
-    assert len(named) >= 2
-    for name in named:
-        assert [file for file in files if file.startswith(name)], name
+    folder = "assignments|book|handouts|instructor|project|slides|student|tables"
+    for page in (ROOT / "book" / "course").glob("*.md"):
+        named = re.findall(rf"`((?:{folder})/[\w./]*)[`#]", page.read_text("utf-8"))
+        assert len(named) >= 10 or page.stem != "lesson_90"
+        for name in set(named) - {"book/course/"}:
+            assert [file for file in files if file.startswith(name)], (page.name, name)
     for name in ("index.html", "slides/index.html", "book/index.html", "instructor/key.html"):
         assert len(files[name]) > 50, name
     for name in ("lesson_90", "predictions", "report_2", "rubric", "projects", "no_computing"):
         assert b"<table>" in files[f"handouts/{name}.html"] or name in ("report_2", "projects")
+    for name in ("handouts/be_the_model.html", "instructor/be_the_model.html"):
+        assert b"Part 3" in files[name]
+    assert b"wh_vs_that_no_gap" in files["instructor/sheet_a.html"]
     for name in ("Makefile", "pyproject.toml", "requirements.txt", "taskspace_utils/cli.py"):
         assert files[f"project/{name}"] == (ROOT / name).read_bytes()
     assert not [name for name in files if "__pycache__" in name or name.endswith(".key")]
@@ -74,6 +82,62 @@ def test_students_get_everything_but_the_key(archives):
     assert KEY in key
     assert KEY.encode() in lecturers["instructor/key.html"]
     assert not [name for name, data in students.items() if KEY.encode() in data]
+    answers = "Sheet A: what was measured"
+    assert answers.encode() in lecturers["instructor/sheet_a.html"]
+    assert not [name for name, data in students.items() if answers.encode() in data]
+
+
+def anchors(page: bytes) -> set[str]:
+    return set(re.findall(r'\bid="([^"]+)"', page.decode()))
+
+
+@pytest.mark.parametrize("which", list(course.ARCHIVES))
+def test_links_of_handouts_lead_to_what_is_in_the_same_archive(packed, which):
+    files = inside(packed.parent / which)
+    ours = ("index.html", "slides/index.html", "handouts/", "instructor/")
+    seen = set()
+    for name in (n for n in files if n.endswith(".html") and n.startswith(ours)):
+        if name.startswith("instructor/") and name.count("/") > 1:
+            continue
+        for link in re.findall(r'href="([^"]+)"', files[name].decode()):
+            if link.startswith("http"):
+                continue
+            place, _, anchor = html.unescape(link).partition("#")
+            target = posixpath.normpath(posixpath.join(posixpath.dirname(name), place))
+            if place.endswith("/"):
+                assert [n for n in files if n.startswith(f"{target}/")], (name, link)
+                continue
+            assert target in files, (name, link)
+            if anchor:
+                assert anchor.removeprefix("/") in anchors(files[target]), (name, link)
+                seen.add(target.split("/")[0])
+    assert seen == {"book", "slides"}
+
+
+def test_the_archives_project_works_where_it_lies(packed, tmp_path):
+    """Its labs, its grammar and its commands: what a student or a lecturer calls in it."""
+    project = packed / "project"
+    assert not [p for p in project.rglob("*.md") if KEY in p.read_text("utf-8")]
+    store.write_atomic(tmp_path / "ada" / "scores-lab_1.json", "{}")
+    own = {**os.environ, "PYTHONPATH": str(project), "TASKSPACES_STORE": str(tmp_path / "store")}
+    code = "import sys, taskspace_utils.cli as c; print(c.__file__); sys.exit(c.main(sys.argv[1:]))"
+    for command in (["collect", str(tmp_path)], ["book", "--profile", "nowhere"]):
+        done = subprocess.run([sys.executable, "-c", code, *command], env=own, cwd=tmp_path,
+                              capture_output=True, text=True, check=False)  # fmt: skip
+        assert done.stdout.startswith(str(project)), done.stderr
+        assert "Traceback" not in done.stderr
+        assert done.returncode == (0 if command[0] == "collect" else 2), done.stderr
+    assert "not the exercises of this lab, which are bigram-margin" in subprocess.run(
+        [sys.executable, "-c", code, "collect", str(tmp_path)], env=own, cwd=tmp_path,
+        capture_output=True, text=True, check=True).stdout  # fmt: skip
+
+
+def test_cards_show_the_sixteen_tasks_and_not_their_groups(packed):
+    cards = pd.read_csv(packed / "tables" / "small_tasks.csv")
+    square = pd.read_csv(packed / "tables" / "small_cosine_step_1600.csv", index_col="task")
+    assert list(cards.columns) == ["task", "good", "bad"]
+    assert set(cards["task"]) == set(square.index)
+    assert len(cards) == 16
 
 
 def test_the_offline_book_is_the_book(packed, smoke_book):
@@ -223,6 +287,54 @@ def test_a_deck_is_moved_by_the_keyboard_and_has_notes(browser, packed):
         "return [...document.querySelectorAll('aside.notes')].map(e => e.textContent)"
     )
     assert sum(len(note.split()) for note in notes) > 300
+
+
+@pytest.mark.browser
+def test_the_plans_slides_are_where_their_addresses_say(browser, packed):
+    plan = (ROOT / "book" / "course" / "lesson_90.md").read_text("utf-8")
+    named = set(re.findall(r"`(slides/\w+\.html#/[\w-]+)`", plan))
+    assert len(named) >= 5
+    for address in named:
+        visit(browser, "about:blank")
+        visit(browser, f"{packed.as_uri()}/{address}")
+        place = address.split("#/")[1]
+        there = "return Reveal.getCurrentSlide().matches(`#${s}, :has(#${s})`)"
+        assert browser.execute_script(f"const s = '{place}'; {there}"), address
+        assert browser.execute_script(STEP)["text"].strip(), address
+
+
+@pytest.mark.browser
+def test_notes_open_from_a_file(browser, packed):
+    visit(browser, (packed / "slides" / "01_one_pair.html").as_uri())
+    own = browser.current_window_handle
+    browser.find_element("tag name", "body").send_keys("s")
+    try:
+        (view,) = set(browser.window_handles) - {own}
+        browser.switch_to.window(view)
+        said = ""
+        for _ in range(50):
+            time.sleep(0.2)
+            said = browser.execute_script(
+                "return document.querySelector('.speaker-controls-notes')?.innerText ?? ''"
+            )
+            if len(said.split()) > 5:
+                break
+        assert len(said.split()) > 5
+    finally:
+        for handle in set(browser.window_handles) - {own}:
+            browser.switch_to.window(handle)
+            browser.close()
+        browser.switch_to.window(own)
+
+
+@pytest.mark.browser
+def test_a_sheet_of_predictions_prints_on_a_page_of_its_own(browser, packed):
+    visit(browser, (packed / "handouts" / "predictions.html").as_uri())
+    told = browser.execute_cdp_cmd("Page.printToPDF", {"preferCSSPageSize": False})
+    pages = base64.b64decode(told["data"]).count(b"/Type /Page\n")
+    sheets = browser.execute_script("return document.querySelectorAll('.sheet').length")
+    assert sheets == 4
+    assert pages == sheets + 1  # what all sheets have in common comes first
 
 
 @pytest.mark.browser

@@ -94,7 +94,7 @@ def known():
 
 def test_reports_and_key_have_the_numbers_of_the_shipped_tables(known):
     made = SCRIPT["targets"]()
-    assert len(made) == 4
+    assert len(made) == 5
     for template, target in made.items():
         text = SCRIPT["filled"](template.read_text(encoding="utf-8"), known)
         assert target.read_text(encoding="utf-8") == text, "run scripts/faulty_reports.py"
@@ -112,6 +112,7 @@ def test_reports_and_key_have_the_numbers_of_the_shipped_tables(known):
 def test_no_result_is_typed_into_a_report():
     for template in SCRIPT["targets"]():
         text = re.sub(r"<<.*?>>", "", template.read_text(encoding="utf-8"))
+        text = text.replace("between −0.1 and 0.1", "")  # what is counted as 0
         assert not re.search(r"\d\.\d", text), template.name
 
 

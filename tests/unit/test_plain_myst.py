@@ -28,6 +28,10 @@ KNOWN = {"ch-real": "Is it real?"}
         ("```{math}\n:label: eq-1\nx\n```", "$$\nx\n$$"),
         ("```{exercise} By hand\n:label: ex-1\nDo it.\n```", "**Exercise: By hand.**\n\nDo it."),
         (
+            "```{prf:definition} Pair\n:label: def-pair\nA **pair** is two.\n```",
+            "**Definition: Pair.** A **pair** is two.",
+        ),
+        (
             "```{admonition} A box\n:class: tip\nSee {ref}`ch-real`.\n```",
             "> **A box**\n>\n> See *Is it real?*.",
         ),
