@@ -1,9 +1,10 @@
 """Slides: a reveal.js deck a chapter, made of the chapter's own text, results and figures.
 
-A section becomes a column: its first sentences, its equations, what came out (text that the run
-wrote), and its figures with their captions. All other prose goes into the speaker's notes (key S).
-Solutions are on no slide. Nothing is written for the slides, so nothing in them can disagree with
-the book; the price is that they show, and leave the telling to the speaker.
+A section becomes a column: its first sentences, its definitions and equations, what came out (text
+that the run wrote), and its figures with their captions. Sections and figures have addresses:
+DECK.html#/a-section, DECK.html#/fig-a-figure. All other prose goes into the speaker's notes (key
+S). Solutions are on no slide. Nothing is written for the slides, so nothing in them can disagree
+with the book; the price is that they show, and leave the telling to the speaker.
 """
 
 from __future__ import annotations
@@ -120,6 +121,7 @@ def _glued(notebook) -> dict[str, object]:
 def _outputs(cell, title: str, known: Mapping[str, str], values) -> list[str]:
     """Slides of a cell's figure, or of text that it wrote."""
     about, made = cell.metadata.get("mystnb", {}), []
+    name = html.escape(about.get("figure", {}).get("name", ""))
     alt = about.get("image", {}).get("alt", "")
     caption = plain(about.get("figure", {}).get("caption", "").split("\n\n")[0], known, values)
     for output in cell.get("outputs", []):
@@ -131,7 +133,8 @@ def _outputs(cell, title: str, known: Mapping[str, str], values) -> list[str]:
                 f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{data["image/png"]}">'
             )
             text = as_html(caption)
-            made.append(_head(title) + f"<figure>{image}<figcaption>{text}</figcaption></figure>")
+            figure = f'<figure id="{name}">{image}<figcaption>{text}</figcaption></figure>'
+            made.append(_head(title) + figure)
         elif "text/markdown" in data:
             shown, rest = cut(plain(data["text/markdown"], known, values))
             made.append(_head(title) + as_html(shown) + _notes(rest))
@@ -162,7 +165,9 @@ def slides(section: Section) -> list[str]:
     """The slides of a section, as HTML."""
     shown, told, formulas, before = [], [], [], ""
     for block in section.texts:
-        if block.startswith("$$"):
+        if block.startswith("**Definition"):
+            formulas.append(_head(section.title) + as_html(block))
+        elif block.startswith("$$"):
             formulas.append(_head(section.title) + as_html(f"{_last(before)}\n\n{block}"))
         elif re.match(r"[-*>|] ?|\d+\. |```", block):  # a list, a quotation, a table, code
             (shown if not shown or _fits(shown, block) else told).append(block)
@@ -202,15 +207,26 @@ def deck(notebook, known: Mapping[str, str], reveal: str, mathjax: str) -> str:
         mathjax: the same for MathJax's file.
     """
     parts = sections(notebook, known)
-    columns = [slides(part) for part in parts]
-    if columns and columns[0]:
-        columns[0][0] = columns[0][0].replace("<h2>", "<h1>", 1).replace("</h2>", "</h1>", 1)
+    columns = [(anchor(part.title), slides(part)) for part in parts]
+    if columns and columns[0][1]:
+        first = columns[0][1]
+        first[0] = first[0].replace("<h2>", "<h1>", 1).replace("</h2>", "</h1>", 1)
     stacks = [
-        "".join(f"<section>{one}</section>\n" for one in column) for column in columns if column
+        f'<section id="{name}">{column[0]}</section>\n'
+        + "".join(f"<section>{one}</section>\n" for one in column[1:])
+        for name, column in columns
+        if column
     ]
     inner = "\n".join(f"<section>\n{stack}</section>" for stack in stacks)
     title = html.escape(parts[0].title) if parts else "Slides"
     return PAGE.format(title=title, slides=inner, reveal=reveal, mathjax=mathjax)
+
+
+def anchor(title: str) -> str:
+    """A section's name in addresses, the same in a deck and in the book: DECK.html#/NAME."""
+    from docutils.nodes import make_id
+
+    return make_id(re.sub(r"[`*]", "", title))
 
 
 def write(notebooks: list[Path], out: Path, known: Mapping[str, str], mathjax: str) -> list[Path]:
@@ -231,16 +247,20 @@ def write(notebooks: list[Path], out: Path, known: Mapping[str, str], mathjax: s
     style = store.data_path("course", "slides.css")
     store.write_atomic(out / style.name, style.read_bytes())
     made, lines = [], []
-    for path in notebooks:
+    for path in sorted(notebooks, key=lambda path: (path.stem[0].isdigit(), path.stem)):
         notebook = nbformat.read(path, as_version=4)
         page = deck(notebook, known, "reveal" if local else CDN, mathjax)
         made.append(store.write_atomic(out / f"{path.stem}.html", page))
         title = re.search(r"<title>(.*?)</title>", page)[1]
-        lines.append(f'<li><a href="{path.stem}.html">{title}</a></li>')
+        number = re.match(r"(\d+)_", path.stem)
+        called = f"Chapter {int(number[1])}: {title}" if number else title
+        lines.append(f'<li><a href="{path.stem}.html">{called}</a></li>')
     index = (
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>Slides</title>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<body style="font: 1.1em/1.7 system-ui, sans-serif; max-width: 40em; margin: 3em auto">'
         "<h1>Slides</h1><p>A deck a chapter. Arrow keys move, S opens the speaker’s notes, "
-        f"O the overview, ? says the rest.</p><ol>{''.join(lines)}</ol>"
+        f"O the overview, ? says the rest.</p><ul>{''.join(lines)}</ul>"
+        '<p><a href="../index.html">The course</a></p>'
     )
     return [*made, store.write_atomic(out / "index.html", index)]
