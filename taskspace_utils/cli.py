@@ -69,6 +69,9 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--pairs-per-task", type=_whole, default=200, metavar="N", help="default 200")
     sub.add_argument("--sentences", type=_whole, default=60_000, metavar="N", help="default 60000")
     sub.add_argument("--tasks", type=_names, metavar="A,B", help="only these tasks")
+    sub.add_argument(
+        "--grammar", metavar="DIR", help="a language of your own: a copy of data/grammar"
+    )
 
     sub = command(
         "check-pairs", commands.check_pairs, "list tasks, counts and faults of minimal pairs"
@@ -153,6 +156,10 @@ def _parser() -> argparse.ArgumentParser:
     _profile_option(sub)
     sub.add_argument("--out", metavar="DIR", help="folder for course/ and the archives (_build)")
     _worker_options(sub)
+
+    sub = command("collect", commands.collect, "a table of the score files that students handed in")
+    sub.add_argument("folder", metavar="DIR", help="where they lie; a folder for each student")
+    sub.add_argument("--out", metavar="FILE", help="write it as CSV")
 
     sub = command(
         "redraw", commands.redraw, "draw a figure of the book again, from its table alone"

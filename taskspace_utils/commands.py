@@ -20,7 +20,7 @@ def generate(options) -> None:
 
     if options.corpus and Path(options.corpus).resolve() == Path(options.out).resolve():
         raise InputError(f"--corpus: {options.corpus} is the file of pairs; name another")
-    grammar = load_grammar()
+    grammar = load_grammar(options.grammar)
     pairs = grammar.pairs(options.pairs_per_task, options.seed, options.tasks)
     lines = None
     if options.corpus:
@@ -209,6 +209,17 @@ def course(options) -> None:
     from taskspace_utils.course import build
 
     print(build(_built(options)))
+
+
+def collect(options) -> None:
+    """Collect what students handed in."""
+    from taskspace_utils.gradebook import collected
+
+    table = collected(options.folder)
+    if options.out:
+        say(f"{len(table)} files: {store.write_atomic(options.out, table.to_csv(index=False))}")
+    else:
+        print(table.fillna("").to_string(index=False))
 
 
 def redraw(options) -> None:

@@ -95,8 +95,9 @@ def notebook(lab: Lab, solved: bool = False, root: Path | None = None):
             new_code_cell(one.check),
         ]
     cells += [
-        new_markdown_cell("## Hand in\n\nThis file, your predictions, and one sentence: which hint "
-                          "helped, or which was missing?"),
+        new_markdown_cell(f"## Hand in\n\n`scores-{lab.name}.json`, which the next cell writes, "
+                          f"`predictions-{lab.name}.json`, and one sentence: which hint helped, or "
+                          "which was missing?"),
         new_code_cell(f'exercises.write_scores("scores-{lab.name}.json", {list(lab.exercises)!r})'),
     ]  # fmt: skip
     for place, cell in enumerate(cells, start=1):

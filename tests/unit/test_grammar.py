@@ -811,3 +811,18 @@ def test_a_paradigm_can_be_added(tmp_path):
     assert set(mine).isdisjoint([*pairs.good, *pairs.bad])
     assert set(grammar.vocabulary()) - set(GRAMMAR.vocabulary()) == {"tomorrow"}
     assert grammar.pairs(9, seed=0, tasks=["gap_pp"]).equals(GRAMMAR.pairs(9, 0, ["gap_pp"]))
+
+
+def test_pairs_of_a_copied_language_by_the_command(tmp_path):
+    from taskspace_utils import cli, read_pairs
+
+    folder = Path(shutil.copytree(data_path("grammar"), tmp_path / "grammar"))
+    with (folder / "paradigms.yml").open("a", encoding="utf-8") as file:
+        file.write(MINE)
+    command = ["generate", "--out", str(tmp_path / "mine.jsonl"), "--pairs-per-task", "8"]
+    command += ["--tasks", "agreement_my_own"]
+    assert cli.main(command) == 2
+    assert cli.main([*command, "--grammar", str(folder)]) == 0
+    pairs = read_pairs(tmp_path / "mine.jsonl")
+    assert len(pairs) == 8
+    assert pairs["good"].str.endswith("tomorrow .").all()
