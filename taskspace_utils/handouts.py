@@ -37,7 +37,7 @@ code { overflow-wrap: anywhere; font-size: .85em } pre { overflow-x: auto } a { 
 @media (prefers-color-scheme: dark) { :root { color-scheme: dark } a { color: #8ab4f8 } }
 @media print {
   body { margin: 0; max-width: none; padding: 0; font-size: 10.5pt; line-height: 1.3 }
-  td, th { padding: .2em .4em }
+  td, th { padding: .15em .4em; font-size: 9pt }
   nav { display: none } a { color: inherit; text-decoration: none }
   h1, h2, h3 { break-after: avoid } tr, blockquote { break-inside: avoid }
   .sheet { break-before: page }
