@@ -31,21 +31,27 @@ Texts = dict[str, tuple[str, ...]]  # lines of neutral text on which harm is mea
 
 @dataclass(frozen=True)
 class Source:
-    """Where a model comes from, so that a worker process can load it for itself."""
+    """Where a model comes from, so that a worker process can load it for itself.
+
+    Attributes:
+        params: which of its weights are free to move; see `partial.restrict`.
+    """
 
     model: str
     revision: str | None = None
     bos: str = "auto"
+    params: str = ""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One piece of probing: `kind` is accuracy, gradient, transfer or ladder."""
+    """One piece of probing: `kind` is accuracy, gradient, placement, transfer or ladder."""
 
     kind: str
     source: Source
     task: str = ""
-    tuning: tuple = ()  # items of ftgd.Config; of a ladder, its rung and its target
+    # items of ftgd.Config; of a ladder, its rung and its target; of a placement, the tasks to place
+    tuning: tuple = ()
     k: float = 0.01
 
 
@@ -63,7 +69,12 @@ def _loaded(source: Source, files: str, hardware: tuple[str, str]):
     from taskspace_utils.models import load_model
 
     torch.set_num_threads(1)  # with more, sums are added up in another order
-    return load_model(source.model, source.revision, source.bos, *hardware)
+    lm = load_model(source.model, source.revision, source.bos, *hardware)
+    if source.params:
+        from taskspace_utils.partial import restrict
+
+        lm = restrict(lm, source.params)
+    return lm
 
 
 def run_cell(cell: Cell, inputs: str) -> dict:
@@ -105,7 +116,8 @@ def about_cell(cell: Cell, inputs: str) -> dict:
 
 def present_code(kind: str) -> dict:
     """The part of a result's key that is not its settings: code and versions, as they are now."""
-    own = {"ladder": store.code_version("ladder")} if kind == "ladder" else {}
+    rooms = {"ladder": "ladder", "placement": "blocks"}
+    own = {rooms[kind]: store.code_version(rooms[kind])} if kind in rooms else {}
     return {"method": store.method_version(), **own, "versions": store.versions()}
 
 
@@ -133,7 +145,7 @@ def _inputs(key: str) -> tuple[pd.DataFrame, Texts]:
 
 
 def _compute(cell: Cell, pairs: pd.DataFrame, texts: Texts) -> dict[str, pd.DataFrame]:
-    from taskspace_utils import ftgd, gradients, probing, scoring
+    from taskspace_utils import blocks, ftgd, gradients, probing, scoring
 
     lm = loaded(cell.source)
     if cell.kind == "accuracy":
@@ -141,6 +153,8 @@ def _compute(cell: Cell, pairs: pd.DataFrame, texts: Texts) -> dict[str, pd.Data
     elif cell.kind == "gradient":
         space, facts = gradients.gradient_space(lm, pairs, cell.k)
         tables = {"gradient": space, "tasks": facts}
+    elif cell.kind == "placement":
+        tables = {"placement": blocks.placement(lm, pairs, list(dict(cell.tuning)["own"]))}
     elif cell.kind == "ladder":
         tables = {"ladder": ladder.climb(lm, pairs, cell.task, texts=texts, **dict(cell.tuning))}
     else:
@@ -181,7 +195,7 @@ def cell_jobs(
     own = tokens / max(1, pairs["task"].nunique())  # of one task
     # passes over tokens: a gradient costs three, a tuning takes about twelve gradients
     cost = {"accuracy": tokens, "gradient": 3 * tokens, "transfer": tokens / 2 + 18 * own}
-    cost["ladder"] = tokens + 60 * own
+    cost |= {"ladder": tokens + 60 * own, "placement": 4 * tokens}
     return [Job(run_cell, (c, inputs), cost[c.kind], after) for c in cells]
 
 
@@ -209,6 +223,8 @@ def _about_model(source: Source) -> dict:
     from taskspace_utils.models import CARD
 
     about = {name: value for name, value in asdict(source).items() if name != "model"}
+    if about.pop("params"):  # what moves all weights keeps the name that it had before there was it
+        about |= {"params": source.params, "partial": store.code_version("partial")}
     folder = Path(source.model)
     if not folder.is_dir():  # a branch of the hub moves: the commit that was loaded counts
         return about | {"name": source.model, "weights": loaded(source).weights}
@@ -223,12 +239,19 @@ def probing_cells(
     tunings: Iterable[dict],
     methods: Iterable[str],
     k: float = 0.01,
+    own: Iterable[str] = (),
 ) -> list[Cell]:
-    """One model's cells: accuracy, gradient space, a transfer row a task and tuning."""
-    tasks = sorted(tasks)
+    """One model's cells: accuracy, gradient space, a transfer row a task and tuning.
+
+    Args:
+        tasks: those that are tuned.
+        own: those that are placed among all others; see `blocks.placement`.
+    """
+    tasks, own = sorted(tasks), sorted(own)
     cells = [Cell("accuracy", source)]
     if "gradient" in methods:
         cells.append(Cell("gradient", source, k=k))
+        cells += [Cell("placement", source, tuning=(("own", tuple(own)),))] if own else []
     if "transfer" in methods:
         settings = [tuple(sorted(t.items())) for t in tunings]
         cells += [Cell("transfer", source, task, tuning) for tuning in settings for task in tasks]
@@ -241,8 +264,18 @@ def ladder_cells(source: Source, tasks: Iterable[str], target: float) -> list[Ce
     return [Cell("ladder", source, task, one) for task in sorted(tasks) for one in settings]
 
 
-def plan(source: Source, pairs: pd.DataFrame, methods: Iterable[str], tunings: int) -> str:
-    """What a probe would take, from the sizes and one timed pass; runs nothing else."""
+def plan(
+    source: Source,
+    pairs: pd.DataFrame,
+    methods: Iterable[str],
+    tunings: int,
+    sources: int | None = None,
+) -> str:
+    """What a probe would take, from the sizes and one timed pass; runs nothing else.
+
+    Args:
+        sources: how many tasks are tuned; all by default.
+    """
     from taskspace_utils.ftgd import parameters
     from taskspace_utils.scoring import CHUNK_TOKENS, chunks, sequence_log_probabilities
 
@@ -260,7 +293,8 @@ def plan(source: Source, pairs: pd.DataFrame, methods: Iterable[str], tunings: i
     if "gradient" in methods:
         passes += 3 * lengths.sum()
     if "transfer" in methods:  # a tuning takes about 12 gradients of its train pairs
-        passes += tunings * (tasks * 2 * evaluated + 12 * 3 * trained)
+        rows = tasks if sources is None else sources
+        passes += tunings * rows * (2 * evaluated + 12 * 3 * trained / tasks)
     size = sum(p.numel() for p in parameters(lm.model).values())
     vectors = 2 * tasks if "gradient" in methods else 0
     workers = min(os.cpu_count() or 1, tasks)
@@ -269,7 +303,8 @@ def plan(source: Source, pairs: pd.DataFrame, methods: Iterable[str], tunings: i
     lines = [
         f"model     {lm.name}: {size / 1e6:.2f} million parameters, BOS policy {lm.bos}",
         f"tasks     {tasks}, {len(pairs)} pairs, {lengths.sum()} tokens",
-        f"methods   {', '.join(methods)}; {tunings} tunings of each task",
+        f"methods   {', '.join(methods)}; {tunings} tunings of "
+        + ("each task" if sources is None else f"{sources} tasks"),
         f"minutes   about {passes / rate / 60 / workers:.0f} with {workers} processes",
         f"memory    about {memory:.1f} GB",
         f"disk      about {(tasks**2 * 250 * (1 + tunings)) / 1e6:.1f} MB",

@@ -63,6 +63,11 @@ def find_chapter(name: str | int | Path, root: Path | None = None) -> Path:
         number, _, rest = stem.partition("_")
         if wanted == stem or (number.isdigit() and (wanted == rest or wanted.zfill(2) == number)):
             return path
+    if not known and not store.in_project():
+        raise InputError(
+            "the chapters are not part of the installed package: get the project, and run the "
+            "same command there"
+        )
     there = ", ".join(known)
     raise InputError(f"no chapter {wanted!r}{_did_you_mean(wanted, known)}; there are {there}")
 
@@ -198,17 +203,9 @@ def execute(path: Path, parameters: Mapping[str, Any], root: Path, kept: Path):
     with tempfile.TemporaryDirectory(prefix="taskspaces-") as folder:
         target = Path(folder) / f"{path.stem}.ipynb"
         nbformat.write(read_chapter(path), target)
-        command = [sys.executable, "-m", "papermill", str(target), str(target)]
-        command += ["--parameters_yaml", yaml.safe_dump(plain), "--cwd", str(root)]
-        command += ["--kernel", "python3", "--language", "python", "--no-progress-bar"]
-        # the kernel of this environment, and one thread: chapters run side by side
-        own = {"JUPYTER_PREFER_ENV_PATH": "1", "OMP_NUM_THREADS": "1"}
-        own["TASKSPACES_FIGURES"] = f"{folder}/figures"
-        done = subprocess.run(
-            command, env={**os.environ, **own}, capture_output=True, text=True, check=False
-        )
+        done = papermill(target, plain, root, TASKSPACES_FIGURES=f"{folder}/figures")
         notebook = nbformat.read(target, as_version=4)
-        cell, problem = _problem(notebook)
+        cell, problem = first_problem(notebook)
         if not (problem or done.returncode):
             figures = Path(folder, "figures")
             notebook.metadata["figures"] = passports.issue(figures, notebook, path, plain)
@@ -229,7 +226,21 @@ def execute(path: Path, parameters: Mapping[str, Any], root: Path, kept: Path):
     return notebook
 
 
-def _problem(notebook):
+def papermill(
+    notebook: Path, parameters: Mapping[str, Any], root: Path, **environment: str
+) -> subprocess.CompletedProcess:
+    """Execute a notebook in place, in a kernel of this environment with one thread."""
+    command = [sys.executable, "-m", "papermill", str(notebook), str(notebook)]
+    command += ["--parameters_yaml", yaml.safe_dump(dict(parameters)), "--cwd", str(root)]
+    command += ["--kernel", "python3", "--language", "python", "--no-progress-bar"]
+    # chapters run side by side, so each has one thread
+    own = {"JUPYTER_PREFER_ENV_PATH": "1", "OMP_NUM_THREADS": "1"} | environment
+    return subprocess.run(
+        command, env={**os.environ, **own}, capture_output=True, text=True, check=False
+    )
+
+
+def first_problem(notebook):
     """The first cell that raised or warned, and what it said; (None, "") where none did."""
     for cell in notebook.cells:
         for output in cell.get("outputs", []):

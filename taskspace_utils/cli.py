@@ -107,14 +107,27 @@ def _parser() -> argparse.ArgumentParser:
     _model_options(sub)
     _pair_options(sub)
     sub.add_argument("--out", required=True, metavar="DIR", help="run folder for the tables")
-    sub.add_argument("--methods", type=_names, default=["transfer", "gradient"], metavar="M,M",
-                     help="transfer, gradient or both (default)")  # fmt: skip
+    sub.add_argument("--preset", choices=["quick", "standard", "full"], default="standard",
+                     help="quick: gradients of 60 pairs a task; standard (default): both methods, "
+                     "100 pairs, with a context only one's own tasks tuned; full: 200 pairs, all "
+                     "tasks tuned. Options below win")  # fmt: skip
+    sub.add_argument("--methods", type=_names, metavar="M,M",
+                     help="transfer, gradient or both")  # fmt: skip
     sub.add_argument("--seed", type=_whole, default=0, help="which pairs are chosen (default 0)")
-    sub.add_argument("--pairs-per-task", type=_whole, default=100, metavar="N",
-                     help="half to tune on, half to evaluate (default 100)")  # fmt: skip
+    sub.add_argument("--pairs-per-task", type=_whole, metavar="N",
+                     help="half to tune on, half to evaluate")  # fmt: skip
     sub.add_argument("--tasks", type=_names, metavar="A,B", help="only these tasks")
+    sub.add_argument("--context", default="", metavar="blimp|grammar|PATH",
+                     help="tasks around one's own, among which they are placed")  # fmt: skip
+    sub.add_argument("--sources", type=_names, metavar="A,B", help="only these tasks are tuned")
+    sub.add_argument("--targets", type=_names, metavar="A,B",
+                     help="tunings are evaluated on these tasks only")  # fmt: skip
+    sub.add_argument("--params", default="", metavar="all|blocks|last-N|lora",
+                     help="part of the weights, for models too large for whole gradients",
+                     )  # fmt: skip
+    sub.add_argument("--no-report", action="store_true", help="tables only")
     sub.add_argument("--text", metavar="PATH", help="neutral text on which harm is measured")
-    sub.add_argument("--k", type=_shares, default=[0.01, 1.0], metavar="K,K",
+    sub.add_argument("--k", type=_shares, metavar="K,K",
                      help="shares of the parameters tuned (default 0.01,1)")  # fmt: skip
     sub.add_argument("--target", type=float, default=3.0, metavar="NATS",
                      help="gain of the train margin to stop at (default 3)")  # fmt: skip
@@ -160,6 +173,8 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("collect", commands.collect, "a table of the score files that students handed in")
     sub.add_argument("folder", metavar="DIR", help="where they lie; a folder for each student")
     sub.add_argument("--out", metavar="FILE", help="write it as CSV")
+    sub = command("report", commands.report, "write the report of a run folder again")
+    sub.add_argument("run_folder", metavar="RUN", help="a folder that `probe` wrote")
 
     sub = command(
         "redraw", commands.redraw, "draw a figure of the book again, from its table alone"
@@ -183,7 +198,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _model_options(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--model", required=True, metavar="DIR_OR_ID", help="a folder or a hub id")
-    sub.add_argument("--revision", help="branch, tag or commit on the hub")
+    sub.add_argument("--revision", help="branch, tag or commit on the hub; of a folder of "
+                     "checkpoints, one of them. `probe` takes several: A,B")  # fmt: skip
     sub.add_argument("--bos", default="auto", choices=["auto", "bos", "eos", "none"],
                      help="token before each sentence; auto: BOS, or EOS in its place")  # fmt: skip
 

@@ -119,33 +119,86 @@ def score(options) -> None:
 
 
 def probe(options) -> None:
-    """Probe a model with any pairs, or say what that would take."""
-    from taskspace_utils import cells, runs
+    """Probe a model with any pairs and report on it, or say what that would take."""
+    from taskspace_utils import cells, context, partial, runs
     from taskspace_utils.splits import split_pairs
 
-    unknown = set(options.methods) - set(cells.METHODS)
-    if unknown or not options.methods:
+    preset = context.PRESETS[options.preset]
+    methods = preset["methods"] if options.methods is None else options.methods
+    number = preset["pairs"] if options.pairs_per_task is None else options.pairs_per_task
+    unknown = set(methods) - set(cells.METHODS)
+    if unknown or not methods:
         named = ", ".join(sorted(unknown)) or "none named"
         raise InputError(f"--methods: {named}; there are transfer and gradient")
     if not 0.1 < options.target < float("inf"):
         raise InputError(f"--target is {options.target} nats; it must be above 0.1")
-    pairs = split_pairs(_pairs_of(options), options.pairs_per_task, options.seed)
+    pairs, own = context.with_context(_pairs_of(options), options.context, number, options.seed)
+    pairs = split_pairs(pairs, number, options.seed)
+    default = own if options.context and options.preset != "full" else None
+    sources = context.chosen(options.sources or default, pairs["task"].unique(), "--sources")
+    targets = context.chosen(options.targets, pairs["task"].unique(), "--targets")
+    about = {"pair_seed": options.seed, "pairs_per_task": number, "preset": options.preset}
+    about |= {"context": options.context} if options.context else {}
+    if "transfer" in methods and (few := context.too_few(pairs, {*sources, *targets})):
+        if options.methods is not None:
+            raise InputError(f"{few}. Write more pairs, or say --methods gradient")
+        say(f"{few}: gradients only")
+        methods, about = ["gradient"], about | {"no_transfer": few}
     texts: cells.Texts = {}
     if options.text:
         from taskspace_utils.pretraining import read_corpus
 
         texts = read_corpus(options.text).neutral()
-    source = cells.Source(options.model, options.revision, options.bos)
-    tunings = [{"k": k, "target": options.target} for k in options.k]
+    models = _sources(options, partial.named(options.params))
+    tunings = [{"k": k, "target": options.target} for k in options.k or preset["k"]]
     if options.plan:
-        print(cells.plan(source, pairs, options.methods, len(tunings)))
+        times = f"\nmodels    {len(models)}, each as above" if len(models) > 1 else ""
+        print(cells.plan(models[0], pairs, methods, len(tunings), len(sources)) + times)
         return
-    about = {"pair_seed": options.seed, "pairs_per_task": options.pairs_per_task}
     run = runs.probe(
-        source, pairs, options.out, options.methods, tunings, texts, about,
-        options.workers, options.scheduler,
+        models, pairs, options.out, methods, tunings, texts, about, options.workers,
+        options.scheduler, own=own if len(own) <= context.PLACED else (),
+        sources=sources if len(sources) < pairs["task"].nunique() else None,
+        targets=targets if options.targets else None,
     )  # fmt: skip
     say(f"run folder: {run.folder}")
+    if not options.no_report:
+        _report(run)
+
+
+def _sources(options, params: str) -> list:
+    """Where the models come from: one, or one a revision."""
+    from taskspace_utils.cells import Source
+
+    names = (options.revision or "").split(",")
+    names = list(dict.fromkeys(name.strip() for name in names if name.strip()))
+    folder = Path(options.model)
+    if names and folder.is_dir():  # its checkpoints
+        if absent := [name for name in names if not (folder / name / "config.json").is_file()]:
+            there = ", ".join(sorted(p.parent.name for p in folder.glob("*/config.json")))
+            raise InputError(
+                f"--revision: {folder} has no checkpoint {', '.join(absent)}; "
+                + (f"there are {there}" if there else "it is no folder of checkpoints")
+            )
+        return [Source(str(folder / name), None, options.bos, params) for name in names]
+    return [Source(options.model, name, options.bos, params) for name in names or [None]]
+
+
+def report(options) -> None:
+    """Write the report of a run folder again."""
+    from taskspace_utils.tables import Run
+
+    _report(Run(options.run_folder))
+
+
+def _report(run) -> None:
+    from taskspace_utils import report
+
+    if missing := report.missing():
+        say(f"no report: {', '.join(missing)} not installed; `pip install taskspace-utils[report]`")
+        return
+    for path in report.write(run):
+        say(f"report: {path}")
 
 
 def sweep(options) -> None:

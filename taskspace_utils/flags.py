@@ -44,13 +44,19 @@ def flagged(run: Run, tuning: str | None = None, **where) -> pd.DataFrame:
         cells = some("transfer", tuning=tuning)
         first = cells.drop_duplicates("target").set_index("target")["flag"]
         broken = cells[~np.isfinite(cells["margin_after"])]["source"].unique()
+        tuned = set(run.manifest.get("sources", names))  # a probe may ask for some cells only
+        seen = set(run.manifest.get("targets", names))
         for task in names:
-            if task not in summary.index:
+            if task not in tuned:
+                pass
+            elif task not in summary.index:
                 add("source", task, "missing: no train pairs")
             elif task in broken:
                 add("source", task, "not finite after tuning")
             elif summary.loc[task, "reached"] == 0:
                 add("source", task, summary.loc[task, "flag"] or "target not reached")
+            if task not in seen:
+                continue
             if task not in first.index:
                 add("target", task, "missing: no eval pairs")
             elif first[task] and first[task] != "not finite after tuning":

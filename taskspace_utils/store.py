@@ -65,13 +65,21 @@ def project_root() -> Path:
     return Path(__file__).resolve().parent.parent
 
 
+def in_project() -> bool:
+    """Does the package lie in the project, with chapters beside it? An installed wheel doesn't."""
+    return (project_root() / "notebooks").is_dir()
+
+
 def data_path(*parts: str) -> Path:
-    """A path inside the project's `data/` folder."""
-    return project_root().joinpath("data", *parts)
+    """A path inside the project's `data/` folder, or inside the part of it that a wheel has."""
+    inside = Path(__file__).resolve().parent / "data"
+    return (inside if inside.is_dir() else project_root() / "data").joinpath(*parts)
 
 
 def store_path(*parts: str) -> Path:
     """A path inside the store: `$TASKSPACES_STORE`, else `.taskspaces/` beside `data/`.
+
+    Of an installed wheel it is `.taskspaces/` in the folder that one works in.
 
     Raises:
         InputError: a newer version of the package has written the store, or its marker is broken.
@@ -97,7 +105,8 @@ def store_path(*parts: str) -> Path:
 
 def _store_root() -> Path:
     root = os.environ.get("TASKSPACES_STORE")
-    return Path(root).resolve() if root else project_root() / ".taskspaces"
+    here = project_root() if in_project() else Path.cwd()
+    return Path(root).resolve() if root else here / ".taskspaces"
 
 
 def _mark(path: Path) -> None:

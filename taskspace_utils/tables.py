@@ -78,6 +78,19 @@ TABLES: dict[str, tuple[list[str], list[str]]] = {
             "flag",
         ],
     ),
+    "placement": (
+        [*MODEL_KEYS, "a", "b"],
+        [
+            "cosine",
+            "low",
+            "high",
+            "corrected",
+            "corrected_low",
+            "corrected_high",
+            "nearest",
+            "above_flips",
+        ],
+    ),
     "training": ([*MODEL_KEYS, "text"], ["tokens", "loss"]),
     "configs": (
         ["tuning"],

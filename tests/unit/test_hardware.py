@@ -7,7 +7,18 @@ import pandas as pd
 import pytest
 import torch
 
-from taskspace_utils import cells, cli, ftgd, gradients, models, probing, runs, scoring, store
+from taskspace_utils import (
+    cells,
+    cli,
+    context,
+    ftgd,
+    gradients,
+    models,
+    probing,
+    runs,
+    scoring,
+    store,
+)
 from taskspace_utils.store import InputError
 from taskspace_utils.tables import Run
 
@@ -86,7 +97,8 @@ def test_a_probe_in_half_precision_gives_the_same_tables_within_tolerance(
     monkeypatch, folder, pairs_file, tmp_path
 ):
     options = ["--model", str(folder), "--pairs", str(pairs_file), "--pairs-per-task", "8"]
-    options += ["--target", "1", "--workers", "1"]
+    options += ["--target", "1", "--workers", "1", "--no-report"]
+    monkeypatch.setattr(context, "TRANSFER_PAIRS", 8)
     assert cli.main(["probe", *options, "--out", str(tmp_path / "full")]) == 0
     assert cli.main(["probe", *options, "--out", str(tmp_path / "half"), "--bf16"]) == 0
     full, half = Run(tmp_path / "full"), Run(tmp_path / "half")

@@ -1,0 +1,420 @@
+"""The report on a probe: a notebook and one page that needs nothing else (chapter 13).
+
+`report.md` beside this file is the notebook's text; papermill executes it on a run folder, and
+`page` makes one HTML file of it without scripts, fonts or pictures from elsewhere. Whatever comes
+from data is escaped where it is shown. Each section is a function here that a notebook can call.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import tempfile
+from collections.abc import Callable, Iterable
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from taskspace_utils import sample_size, sayings, spaces, store
+from taskspace_utils.placement import models_of, only, placed
+from taskspace_utils.tables import Run, read_table, reference_run
+
+TEMPLATE = Path(__file__).with_suffix(".md")
+NEEDED = ("jupytext", "papermill", "ipykernel", "markdown_it")
+SHARED = 4  # fewest tasks in common by which two spaces are compared
+NEAREST = 6  # neighbours of a task that are shown
+
+STYLE = """
+:root { color-scheme: light dark; --line: #bbb; --soft: #f4f4f4; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 1rem; }
+h1, h2, h3 { line-height: 1.2; margin-top: 1.8em; }
+table { border-collapse: collapse; margin: 1em 0; font-size: .9em; }
+caption { text-align: left; padding: .3em 0; }
+th, td { border-bottom: 1px solid var(--line); padding: .25em .7em; text-align: right; }
+th[scope=row], thead th:first-child, td.text { text-align: left; }
+.wide { overflow-x: auto; }
+figure { margin: 1em 0; } img { max-width: 100%; height: auto; background: white; }
+details { margin: .5em 0; } pre { background: var(--soft); padding: .6em; overflow-x: auto; }
+li { margin: .4em 0; } .because { opacity: .8; }
+@media (prefers-color-scheme: dark) { :root { --line: #555; --soft: #222; } }
+"""
+
+
+def missing() -> list[str]:
+    """What a report needs and this environment lacks; names of packages."""
+    return [name for name in NEEDED if find_spec(name) is None]
+
+
+def write(run: Run) -> tuple[Path, Path]:
+    """Write `report.ipynb` and `report.html` into a run folder.
+
+    Raises:
+        InputError: the run has no accuracies, so it is none of a probe.
+        BuildError: a cell of the notebook failed.
+    """
+    import nbformat
+
+    from taskspace_utils import chapters
+
+    if not run.has("accuracy"):
+        raise store.InputError(f"{run.folder} has no table of accuracies: probe a model first")
+    with tempfile.TemporaryDirectory(prefix="taskspaces-") as folder:
+        target = Path(folder, "report.ipynb")
+        nbformat.write(chapters.read_chapter(TEMPLATE), target)
+        done = chapters.papermill(target, {"folder": str(run.folder.resolve())}, Path(folder))
+        notebook = nbformat.read(target, as_version=4)
+    cell, problem = chapters.first_problem(notebook)
+    if problem or done.returncode:
+        last = (done.stderr.strip().splitlines() or ["papermill gave no reason"])[-1]
+        where = f" in `{cell.source.splitlines()[0]}`" if cell else ""
+        raise chapters.BuildError(f"the report{where}: {problem or last}")
+    for cell in notebook.cells:  # progress is for whom it passes by
+        if cell.cell_type == "code":
+            cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
+    first = store.write_atomic(run.folder / "report.ipynb", nbformat.writes(notebook))
+    return first, store.write_atomic(run.folder / "report.html", page(notebook))
+
+
+def page(notebook) -> str:
+    """An executed notebook as one HTML page: its text, its outputs, its code folded away.
+
+    Markdown is that of the template; outputs are HTML that the functions below escaped, and any
+    other output is shown as text.
+    """
+    from markdown_it import MarkdownIt
+
+    markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
+    parts = []
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            parts.append(markdown.render(cell.source))
+            continue
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            if "text/html" in data:
+                parts.append("".join(data["text/html"]))
+            elif text := data.get("text/plain", output.get("text", "")):
+                parts.append(f"<pre>{html.escape(''.join(text))}</pre>")
+        code = html.escape(cell.source)
+        parts.append(f"<details><summary>code</summary><pre>{code}</pre></details>")
+    # nothing is fetched and nothing runs, whatever may have got into a name
+    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>Report on a probe</title><style>{STYLE}</style></head>\n<body><main>\n"
+        + "\n".join(parts)
+        + "\n</main></body></html>\n"
+    )
+
+
+# ------------------------------------------------------------------------- pieces of HTML, escaped
+
+
+class Shown:
+    """HTML that a notebook shows and `page` takes over."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def _repr_html_(self) -> str:
+        return self.text
+
+
+def _cell(value: object, digits: int = 2) -> str:
+    if isinstance(value, float | np.floating):
+        return "–" if not np.isfinite(value) else f"{value:.{digits}f}"
+    return html.escape(str(value))
+
+
+def table(rows: pd.DataFrame, caption: str, digits: int = 2) -> str:
+    """A table whose first column names its rows; cells escaped, "–" where there is no number."""
+    head = "".join(f'<th scope="col">{html.escape(str(c))}</th>' for c in rows.columns)
+    body = []
+    for first, *others in rows.itertuples(index=False):
+        cells = "".join(f"<td{' class=text' if isinstance(v, str) else ''}>{_cell(v, digits)}</td>"
+                        for v in others)  # fmt: skip
+        body.append(f'<tr><th scope="row">{_cell(first, digits)}</th>{cells}</tr>')
+    return (
+        f'<div class="wide"><table><caption>{html.escape(caption)}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
+    )
+
+
+def paragraph(text: str) -> str:
+    """A paragraph of plain text, escaped."""
+    return f"<p>{html.escape(text)}</p>"
+
+
+def picture(figure, alt: str) -> str:
+    """A figure as a picture inside the page."""
+    import matplotlib.pyplot as plt
+
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    plt.close(figure)
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return f'<figure><img alt="{html.escape(alt)}" src="data:image/png;base64,{data}"></figure>'
+
+
+def _each(run: Run, section: Callable[[Run, dict], str]) -> Shown:
+    """A section for each model of a run, with a heading where there are several."""
+    models = models_of(run)
+    if len(models) == 1:
+        return Shown(section(run, models[0]))
+    return Shown("".join(f"<h3>{html.escape(_called(m))}</h3>{section(run, m)}" for m in models))
+
+
+def _called(model: dict) -> str:
+    step = f", step {model['step']:g}" if "step" in model else ""
+    return f"{model['model']}{step}"
+
+
+def own_tasks(run: Run) -> list[str]:
+    """The tasks that were asked about; all, where the run has no context."""
+    return list(run.manifest.get("own") or run.manifest["tasks"])
+
+
+# ------------------------------------------------------------------------------------- the sections
+
+
+def about(run: Run) -> Shown:
+    """Which models, pairs and settings the report is on."""
+    found = run.manifest
+    own = own_tasks(run)
+    rows = {
+        "models": "; ".join(_called(model) for model in models_of(run)),
+        "weights that may move": found.get("params") or "all",
+        "sentences begin with": found.get("bos", ""),
+        "own tasks": f"{len(own)}: {', '.join(own)}",
+        "context": f"{found['context']}, {len(found['tasks']) - len(own)} tasks"
+        if found.get("context")
+        else "none",
+        "pairs a task": f"at most {found.get('pairs_per_task', 'as given')}",
+        "tuned": ", ".join(found["sources"]) if "sources" in found else "every task",
+        "evaluated": ", ".join(found["targets"]) if "targets" in found else "every task",
+        "device and precision": f"{found.get('device', '')}, {found.get('precision', '')}",
+        "seconds": f"{found.get('seconds', 0):g}",
+        "versions": ", ".join(f"{n} {v}" for n, v in found.get("versions", {}).items()),
+    }
+    if not run.has("transfer"):
+        rows["tuned"] = rows["evaluated"] = "nothing"
+    shown = pd.DataFrame({"setting": list(rows), "what was probed": list(rows.values())})
+    return Shown(table(shown, "The probe"))
+
+
+def accuracy(run: Run) -> Shown:
+    """Accuracy with Wilson's interval, margin, and what a bag of words would get."""
+    return _each(run, _accuracy)
+
+
+def _accuracy(run: Run, where: dict) -> str:
+    some = only(run.table("accuracy"), where).set_index("task").loc[own_tasks(run)]
+    ends = [sayings.interval(a, n) for a, n in zip(some["accuracy"], some["n"], strict=True)]
+    shown = pd.DataFrame({"task": some.index, "pairs": some["n"].astype(int)})
+    shown["accuracy"] = some["accuracy"].to_numpy()
+    shown["low"], shown["high"] = np.array(ends).T
+    shown["margin (nats)"] = some["margin"].to_numpy()
+    if run.has("tasks"):
+        bags = only(run.table("tasks"), where).set_index("task")["bag_accuracy"]
+        shown["bag of words"] = bags.reindex(some.index).to_numpy()
+    return table(shown, "Accuracy with its 95 % interval; mean margin; accuracy of a bag of words")
+
+
+def space(run: Run) -> Shown:
+    """The gradient space as a heat map."""
+    return _each(run, _space)
+
+
+def _space(run: Run, where: dict) -> str:
+    from taskspace_utils.figures import space as figure
+
+    if not run.has("gradient"):
+        return paragraph("No gradients were measured.")
+    cells = figure.load(run, "cosine", **where)
+    if cells["source"].nunique() < 2:
+        return paragraph("One task spans no space.")
+    named = f"Heat map of {cells['source'].nunique()} tasks by {cells['source'].nunique()}: "
+    drawn = figure.plot(cells, limit=1.0)
+    return picture(drawn, named + "cosines of their gradients, red where alike, blue where opposed")
+
+
+def reliability(run: Run) -> Shown:
+    """How stable each task's gradient is, and how many pairs would make it stabler."""
+    return _each(run, _reliability)
+
+
+def _reliability(run: Run, where: dict) -> str:
+    if not run.has("tasks"):
+        return paragraph("No gradients were measured.")
+    facts = only(run.table("tasks"), where).set_index("task")
+    n = only(run.table("accuracy"), where).set_index("task")["n"].astype(int)
+    names = [task for task in own_tasks(run) if task in facts.index]
+    some = facts.loc[names, ["reliability"]].reset_index().assign(n=n.reindex(names).to_numpy())
+    shown = sample_size.table(some).rename(columns={"n": "pairs"})
+    if run.has("placement"):
+        ends = only(run.table("placement"), where).query("a == b").set_index("a")
+        for place, name in enumerate(("low", "high"), 3):
+            shown.insert(place, name, ends[name].reindex(names).to_numpy())
+    for name in (c for c in shown if c.startswith("for ")):
+        shown[name] = [f"{x:.0f}" if np.isfinite(x) else "can't be told" for x in shown[name]]
+    return table(shown, "Reliability (cosine of the gradients of two halves of the pairs), and how "
+                 "many pairs would give 0.5, 0.7 and 0.9")  # fmt: skip
+
+
+def neighbours(run: Run) -> Shown:
+    """Each task's nearest tasks: intervals, what words explain, and ranks among controls."""
+    return _each(run, _neighbours)
+
+
+def _neighbours(run: Run, where: dict) -> str:
+    from taskspace_utils.figures import placement as figure
+
+    if not run.has("placement"):
+        return paragraph("No task was placed: gradients were not asked for, or there are more "
+                         "tasks of one's own than are placed with intervals.")  # fmt: skip
+    near = placed(run, **where)
+    reliable = near.dropna(subset="corrected")
+    if reliable.empty:
+        return paragraph("No task has a gradient reliable enough to have a place.")
+    names = {"b": "nearest tasks", "corrected": "cosine, corrected", "corrected_low": "low",
+             "corrected_high": "high", "nearest": "nearest in", "lexical_diff": "words",
+             "excess": "beyond words", "share_below": "rank among unrelated",
+             "above_shams": "rank among shams", "above_flips": "rank among flips"}  # fmt: skip
+    parts = []
+    for task, some in reliable.groupby("a"):
+        shown = some.head(NEAREST)[list(names)].rename(columns=names)
+        parts.append(table(shown, f"{task}: its nearest tasks"))
+    drawn = figure.plot(figure.load(run, NEAREST, **where))
+    alt = "The nearest tasks of each task, corrected cosines with 95 % intervals as points and "
+    return picture(drawn, alt + "lines, and a cross where words alone would put them") + "".join(
+        parts
+    )
+
+
+def transfer(run: Run) -> Shown:
+    """What teaching a task did to itself and to others."""
+    return _each(run, _transfer)
+
+
+def _transfer(run: Run, where: dict) -> str:
+    if not run.has("transfer"):
+        why = run.manifest.get("no_transfer", "It was not asked for")
+        return paragraph(f"No task was taught. {why[0].upper()}{why[1:]}.")
+    lessons, cells = (only(run.table(name), where) for name in ("tuning", "transfer"))
+    cells = cells.assign(change=cells["margin_after"] - cells["margin_before"])
+    shown = lessons[["source", "tuning", "own_gain", "steps"]].copy()
+    shown["reached"] = ["yes" if r else f or "no" for r, f in
+                        zip(lessons["reached"], lessons["flag"], strict=True)]  # fmt: skip
+    most = []
+    for row in shown.itertuples():
+        some = cells[(cells["source"] == row.source) & (cells["tuning"] == row.tuning)]
+        some = some[(some["target"] != row.source) & some["change"].notna()]
+        some = some.reindex(some["change"].abs().sort_values(ascending=False).index).head(3)
+        most.append("; ".join(f"{r.target} {r.change:+.2f} ± {1.96 * r.margin_se:.2f}"
+                              for r in some.itertuples()))  # fmt: skip
+    shown["moved most (nats)"] = most
+    return table(shown, "Tunings: gain of the own margin (nats), and the tasks that moved most")
+
+
+def comparison(run: Run) -> Shown:
+    """The same tasks in the models whose tables are shipped."""
+    return _each(run, _comparison)
+
+
+def _comparison(run: Run, where: dict) -> str:
+    parts = []
+    for name in ("grammar", "blimp-8M"):
+        if not store.data_path("reference", name, "manifest.json").is_file():
+            continue
+        shipped = reference_run(name)
+        if shared := sorted(set(shipped.manifest["tasks"]) & set(run.manifest["tasks"])):
+            parts += [_accuracies(run, where, shipped, shared), _likeness(run, where, shipped)]
+    if not parts:
+        return paragraph("No shipped model was asked the same tasks. With --context grammar or "
+                         "blimp there are some.")  # fmt: skip
+    return "".join(parts)
+
+
+def _last(shipped: Run, table: str) -> pd.DataFrame:
+    """The rows of the shipped models' last steps."""
+    some = shipped.table(table)
+    last = shipped.table("accuracy").groupby("scale")["step"].max()
+    return some[some["step"] == some["scale"].map(last)]
+
+
+def _accuracies(run: Run, where: dict, shipped: Run, shared: list[str]) -> str:
+    mine = only(run.table("accuracy"), where).set_index("task")["accuracy"].reindex(shared)
+    found = _last(shipped, "accuracy").query("task in @shared")
+    columns = {"this model": mine}
+    columns |= {f"scale {s}": some.groupby("task")["accuracy"].mean()
+                for s, some in found.groupby("scale")}  # fmt: skip
+    if set(shared) <= set((published := _published()).index):
+        columns |= {name: published[name] for name in ("gpt2", "human")}
+    facts = run.table("tasks") if run.has("tasks") else None
+    group = pd.Series(shared, shared)
+    if facts is not None:
+        group = facts.drop_duplicates("task").set_index("task")["phenomenon"].reindex(shared)
+    shown = pd.DataFrame(columns).loc[shared].groupby(group).mean()
+    shown.insert(0, "tasks", group.value_counts().reindex(shown.index))
+    shown = shown.rename_axis("phenomenon").reset_index()
+    seeds = found["seed"].nunique()
+    return table(shown, f"Mean accuracy on {len(shared)} tasks that the reference models "
+                 f"{shipped.folder.name} were asked too ({seeds} seeds, last step)")  # fmt: skip
+
+
+def _published() -> pd.DataFrame:
+    return read_table(store.data_path("published", "blimp_models.csv")).set_index("task")
+
+
+def _likeness(run: Run, where: dict, shipped: Run) -> str:
+    if not run.has("gradient"):
+        return ""
+    value = "cosine_corrected"
+    mine = spaces.symmetric(spaces.square(only(run.table("gradient"), where), value))
+    theirs = {
+        key: spaces.symmetric(spaces.square(some, value))
+        for key, some in _last(shipped, "gradient").groupby(["scale", "seed"])
+    }
+    rows = []
+    for scale in sorted({scale for scale, _ in theirs}):
+        seeds = [space for (s, _), space in theirs.items() if s == scale]
+        to_mine = [_agreement(mine, space) for space in seeds]
+        among = [_agreement(a, b) for i, a in enumerate(seeds) for b in seeds[:i]]
+        rows.append((f"scale {scale}", len(seeds), _mean(to_mine), _mean(among)))
+    shown = pd.DataFrame(rows, columns=["reference", "seeds", "with this model", "among its seeds"])
+    return table(shown, "Rank correlation of gradient spaces over the shared reliable tasks; what "
+                 "seeds of one scale have among themselves is as much as can be asked")  # fmt: skip
+
+
+def _agreement(one: pd.DataFrame, other: pd.DataFrame) -> float:
+    if len(one.index.intersection(other.index)) < SHARED:
+        return np.nan
+    return spaces.agreement(one, other, permutations=0)[0]
+
+
+def _mean(values: Iterable[float]) -> float:
+    kept = [value for value in values if np.isfinite(value)]
+    return float(np.mean(kept)) if kept else np.nan
+
+
+def conclusions(run: Run) -> Shown:
+    """What may be said, and what may not."""
+    return _each(run, _conclusions)
+
+
+def _conclusions(run: Run, where: dict) -> str:
+    may, may_not = sayings.split(sayings.sayings(run, **where))
+    parts = []
+    for title, some in (("You may say", may), ("You may not say", may_not)):
+        lines = "".join(
+            f"<li>{f'<strong>{html.escape(s.task)}</strong>: ' if s.task else ''}"
+            f'{html.escape(s.text)} <span class="because">({html.escape(s.because)})</span></li>'
+            for s in some
+        )
+        parts.append(f"<h3>{title}</h3><ul>{lines or '<li>Nothing.</li>'}</ul>")
+    return "".join(parts)

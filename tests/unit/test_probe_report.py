@@ -1,0 +1,212 @@
+"""`taskspaces probe` from the command line: its tables, its report, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import pytest
+
+from taskspace_utils import cli, context, report, scales
+from taskspace_utils.pairs import write_pairs
+from taskspace_utils.tables import Run
+
+from . import toys
+
+HOSTILE = "<script>alert(1)</script>"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    """Two checkpoints of a toy model, and pairs: three columns of one's own, and a context."""
+    folder = tmp_path_factory.mktemp("probe")
+    scale = scales.load_scale("XS")
+    tokenizer = scales.new_tokenizer(scale, [toys.WORDS])
+    for seed, name in enumerate(("step-1", "step-2")):
+        scales.new_model(scale, len(tokenizer), seed).save_pretrained(folder / "model" / name)
+        tokenizer.save_pretrained(folder / "model" / name)
+    both = toys.english(16)
+    mine = both[both["task"] == "agree"][["good", "bad", "task"]]
+    mine.assign(task=HOSTILE).to_csv(folder / "mine.csv", index=False)
+    write_pairs(folder / "around.csv", both.assign(split=""))
+    return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _store(home):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TASKSPACES_STORE", str(home / "store"))
+        yield
+
+
+def probe(home: Path, out: str, *more: str) -> int:
+    options = ["--model", home / "model" / "step-1", "--pairs", home / "mine.csv"]
+    options += ["--out", home / out, "--workers", 1, *more]
+    return cli.main(["probe", *map(str, options)])
+
+
+@pytest.fixture(scope="module")
+def reported(home) -> Run:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(context, "TRANSFER_PAIRS", 8)
+        assert probe(home, "run", "--context", str(home / "around.csv"), "--target", "0.3") == 0
+    return Run(home / "run")
+
+
+class Page(HTMLParser):
+    """What of a page could do harm, or asks for something elsewhere."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags, self.places, self.alts, self.text = [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        given = dict(attrs)
+        self.tags.append(tag)
+        self.places += [given[name] for name in ("src", "href") if name in given]
+        self.alts += [given.get("alt")] if tag == "img" else []
+        assert not [name for name in given if name.startswith("on")]
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def test_three_columns_and_a_context_make_a_run(reported):
+    assert reported.manifest["own"] == [HOSTILE]
+    assert reported.manifest["sources"] == [HOSTILE]
+    assert set(reported.table("transfer")["source"]) == {HOSTILE}
+    assert set(reported.table("transfer")["target"]) == {HOSTILE, "agree", "plural", "reflexive"}
+    assert set(reported.table("placement")["a"]) == {HOSTILE}
+    assert len(reported.table("gradient")) == 16
+
+
+def test_the_page_needs_nothing_else_and_runs_nothing(reported):
+    text = (reported.folder / "report.html").read_text(encoding="utf-8")
+    page = Page(text)
+    assert not {"script", "iframe", "object", "link", "form"} & set(page.tags)
+    assert all(place.startswith("data:image/png;base64,") for place in page.places)
+    assert page.places, "no picture"
+    assert all(page.alts), "a picture without words"
+    assert "default-src 'none'" in text
+    assert not re.search(r"https?://|@import|url\(", text)
+
+
+def test_what_comes_from_data_is_text(reported):
+    text = (reported.folder / "report.html").read_text(encoding="utf-8")
+    assert HOSTILE not in text
+    assert HOSTILE in "".join(Page(text).text), "shown, as text"
+
+
+def test_the_page_has_all_its_parts(reported):
+    text = "".join(Page((reported.folder / "report.html").read_text(encoding="utf-8")).text)
+    for part in ("You may say", "You may not say", "95 % interval", "Reliability", "bag of words",
+                 "nearest tasks", "moved most", "computes two tasks in the same way"):  # fmt: skip
+        assert part in text, part
+
+
+def test_the_notebook_was_executed_by_papermill(reported):
+    notebook = nbformat.read(reported.folder / "report.ipynb", as_version=4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert all(cell.execution_count for cell in code)
+    assert "papermill" in notebook.metadata
+    assert sum(bool(cell.outputs) for cell in code) >= 8
+
+
+def test_a_report_can_be_written_again(reported, capsys):
+    (reported.folder / "report.html").unlink()
+    assert cli.main(["report", str(reported.folder)]) == 0
+    assert (reported.folder / "report.html").is_file()
+
+
+def test_a_section_that_fails_is_named(reported, home):
+    broken = home / "broken"
+    broken.mkdir()
+    for path in reported.folder.iterdir():
+        if not path.name.startswith(("lexical", "report")):
+            (broken / path.name).write_bytes(path.read_bytes())
+    with pytest.raises(
+        RuntimeError, match=r"the report in `report\.conclusions.*no table 'lexical'"
+    ):
+        report.write(Run(broken))
+    assert not (broken / "report.html").exists()
+
+
+def test_without_what_a_report_needs_the_tables_are_still_written(home, monkeypatch, capsys):
+    monkeypatch.setattr(report, "NEEDED", ("papermill", "no_such_package"))
+    assert probe(home, "bare", "--preset", "quick") == 0
+    assert "no report: no_such_package not installed" in capsys.readouterr().err
+    assert Run(home / "bare").has("gradient")
+    assert not (home / "bare" / "report.html").exists()
+
+
+def test_fewer_cells(home, monkeypatch):
+    monkeypatch.setattr(context, "TRANSFER_PAIRS", 8)
+    more = ["--context", str(home / "around.csv"), "--no-report", "--k", "1", "--target", "0.3"]
+    whole = ["--sources", "agree,plural"]
+    assert probe(home, "whole", *more, *whole) == 0
+    assert probe(home, "part", *more, *whole, "--targets", "reflexive,plural") == 0
+    keys = ["source", "target"]
+    part, whole = (Run(home / name).table("transfer").set_index(keys) for name in ("part", "whole"))
+    assert set(part.index) == {(a, b) for a in ("agree", "plural") for b in ("plural", "reflexive")}
+    for column in ("margin_before", "margin_after", "n_eval"):
+        expected = whole.loc[part.index, column]  # other sentences beside them: other rounding
+        pd.testing.assert_series_equal(part[column], expected, check_exact=False, atol=1e-5)
+    assert Run(home / "part").manifest["targets"] == ["plural", "reflexive"]
+
+
+def test_several_checkpoints_are_one_run(home, capsys):
+    options = ["--model", str(home / "model"), "--revision", "step-1,step-2", "--pairs",
+               str(home / "mine.csv"), "--out", str(home / "two"), "--preset", "quick"]  # fmt: skip
+    assert cli.main(["probe", *options, "--workers", "1"]) == 0
+    run = Run(home / "two")
+    assert set(run.table("accuracy")["model"]) == {"step-1", "step-2"}
+    assert set(run.table("gradient")["model"]) == {"step-1", "step-2"}
+    assert run.manifest["model"] == ["step-1", "step-2"]
+    text = (home / "two" / "report.html").read_text(encoding="utf-8")
+    assert text.count("<h3>step-1</h3>") == text.count("<h3>step-2</h3>") > 3
+    options[3] = "step-1,step-9"
+    assert cli.main(["probe", *options]) == 2
+    assert "no checkpoint step-9; there are step-1, step-2" in capsys.readouterr().err
+
+
+def test_a_part_of_the_weights_is_named_everywhere(home):
+    assert probe(home, "lora", "--preset", "quick", "--params", "lora-2") == 0
+    run = Run(home / "lora")
+    for name in ("accuracy", "gradient", "tasks", "placement"):
+        assert set(run.table(name)["model"]) == {"step-1+lora-2"}
+    assert run.manifest["params"] == "lora-2"
+    text = "".join(Page((home / "lora" / "report.html").read_text(encoding="utf-8")).text)
+    assert "weights that may move" in text
+    assert "only part of them was free: lora-2" in text
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--methods", "transfer"], "transfer needs 40 pairs a task, 20 to tune on and 20"),
+        (["--params", "heads"], "there are all, blocks, last-N"),
+        (["--params", "last-9"], "has 1 blocks"),
+        (["--context", "nowhere"], "neither blimp, nor grammar, nor a file"),
+        (["--sources", "binding"], "--sources: no task binding"),
+        (["--revision", "step-1"], "it is no folder of checkpoints"),
+    ],
+)
+def test_what_is_refused(home, more, message, capsys):
+    assert probe(home, "refused", *more) == 2
+    assert message in capsys.readouterr().err
+    assert not (home / "refused").exists()
+
+
+def test_too_few_pairs_leave_transfer_out_and_the_report_says_so(home, capsys):
+    assert probe(home, "few", "--no-report") == 0
+    assert "transfer needs 40 pairs a task" in capsys.readouterr().err
+    run = Run(home / "few")
+    assert not run.has("transfer")
+    manifest = json.loads((run.folder / "manifest.json").read_text())
+    assert "has 16" in manifest["no_transfer"]
+    assert "has 16" in report.transfer(run).text.replace("&lt;", "<")
