@@ -74,7 +74,7 @@ def placement(
             corrected = cosine / noise if both else np.nan
             fair = again / redrawn if both and b != place else np.full(draws, np.nan)
             few = min(*counts[place], *counts[b])
-            ends = _ends(cosine, again, few), _ends(corrected, fair, few)
+            ends = np.clip(_ends(cosine, again, few), -1, 1), _ends(corrected, fair, few)
             above = np.mean(np.abs(flips) < abs(cosine)) if b != place else np.nan
             found.append(((task, other, cosine, *ends[0], corrected, *ends[1]), fair, above))
         near = _nearest(np.array([fair for _, fair, _ in found]))

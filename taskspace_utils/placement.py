@@ -41,9 +41,9 @@ def placed(run: Run, **where) -> pd.DataFrame:
 
     Returns:
         the columns of `placement.csv` from `a` on; phenomenon (of b), own (is b one of the tasks
-        that are placed), lexical_diff, expected (by the line), excess, share_below (of unrelated
-        pairs' excess) and above_shams (share of shams' excess below); NaN where there is no line,
-        too few shams, or no reliable gradient.
+        that are placed), sham (is b one), lexical_diff, expected (by the line), excess, share_below
+        (of unrelated pairs' excess) and above_shams (share of shams' excess below); NaN where there
+        is no line, too few shams, or no reliable gradient.
     """
     table = only(run.table("placement"), where)
     facts = only(run.table("tasks"), where).set_index("task")
@@ -51,6 +51,7 @@ def placed(run: Run, **where) -> pd.DataFrame:
     table = table[table["a"] != table["b"]].copy()
     table["phenomenon"] = facts["phenomenon"].reindex(table["b"]).to_numpy()
     table["own"] = table["b"].isin(set(table["a"]))
+    table["sham"] = facts["sham_of"].reindex(table["b"]).fillna("").to_numpy() != ""
     table["lexical_diff"] = [words.loc[a, b] for a, b in zip(table["a"], table["b"], strict=True)]
     space = square(only(run.table("gradient"), where), "cosine_corrected")
     around = [task for task in space.index if task not in set(table["a"])]

@@ -145,10 +145,17 @@ def _beyond_words(task: str, first: pd.Series) -> Iterator[Saying]:
         yield Saying(True, task, f"the likeness to {other} is more than shared words explain",
                      f"{words}; beyond them it lies above {first['share_below']:.0%} of unrelated "
                      "pairs of tasks")  # fmt: skip
-    if first["above_shams"] < SURE:
-        yield Saying(False, task, f"that the likeness to {other} is one of grammar",
-                     f"{1 - first['above_shams']:.0%} of shams, whose choice is arbitrary, lie as "
-                     "high above what words explain")  # fmt: skip
+    grammar = f"that the likeness to {other} is one of grammar"
+    if first["sham"]:
+        yield Saying(False, task, grammar, f"{other} is a sham: its choice is arbitrary")
+    elif first["above_shams"] < SURE:
+        yield Saying(
+            False,
+            task,
+            grammar,
+            f"{1 - first['above_shams']:.0%} of shams, whose choice is arbitrary, lie as high "
+            "above what words explain",
+        )
 
 
 def of_transfer(task: str, tuning: pd.DataFrame, cells: pd.DataFrame) -> Iterator[Saying]:

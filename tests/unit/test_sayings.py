@@ -149,6 +149,10 @@ def test_without_a_context_words_can_not_be_ruled_out(made):
 def test_shams_that_lie_as_high_take_the_grammar_away(made):
     assert "is one of grammar" not in said(made(), may=False)
     assert "is one of grammar (100% of shams" in said(made(sham_near=0.95), may=False)
+    run = made(near=-1.0)  # then a sham is the nearest
+    first = placement.placed(run, model="mine").query("sham").iloc[0]
+    found = list(sayings.of_place("mine", first.to_frame().T))
+    assert found[-1].because == f"{first['b']} is a sham: its choice is arbitrary"
 
 
 def test_transfer_that_did_not_happen_moved_nothing_or_moved_others(made):
