@@ -30,7 +30,8 @@ _HOME = {
         "signed_sharing",
     ],
     "profiles": ["data_folder", "load_profile"],
-    "runs": ["checkpoint", "corpus", "probe", "sweep", "task_pairs"],
+    "runs": ["checkpoint", "corpus", "sweep", "task_pairs"],
+    "probes": ["probe"],
 }
 _ROOM = {name: room for room, names in _HOME.items() for name in names}
 __all__ = sorted([*_ROOM, "spaces"])

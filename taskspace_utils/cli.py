@@ -173,6 +173,7 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("collect", commands.collect, "a table of the score files that students handed in")
     sub.add_argument("folder", metavar="DIR", help="where they lie; a folder for each student")
     sub.add_argument("--out", metavar="FILE", help="write it as CSV")
+
     sub = command("report", commands.report, "write the report of a run folder again")
     sub.add_argument("run_folder", metavar="RUN", help="a folder that `probe` wrote")
 

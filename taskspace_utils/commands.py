@@ -120,7 +120,7 @@ def score(options) -> None:
 
 def probe(options) -> None:
     """Probe a model with any pairs and report on it, or say what that would take."""
-    from taskspace_utils import cells, context, partial, runs
+    from taskspace_utils import cells, context, partial, probes
     from taskspace_utils.splits import split_pairs
 
     preset = context.PRESETS[options.preset]
@@ -155,7 +155,7 @@ def probe(options) -> None:
         times = f"\nmodels    {len(models)}, each as above" if len(models) > 1 else ""
         print(cells.plan(models[0], pairs, methods, len(tunings), len(sources)) + times)
         return
-    run = runs.probe(
+    run = probes.probe(
         models, pairs, options.out, methods, tunings, texts, about, options.workers,
         options.scheduler, own=own if len(own) <= context.PLACED else (),
         sources=sources if len(sources) < pairs["task"].nunique() else None,
@@ -180,8 +180,8 @@ def _sources(options, params: str) -> list:
                 f"--revision: {folder} has no checkpoint {', '.join(absent)}; "
                 + (f"there are {there}" if there else "it is no folder of checkpoints")
             )
-        return [Source(str(folder / name), None, options.bos, params) for name in names]
-    return [Source(options.model, name, options.bos, params) for name in names or [None]]
+        return [Source(str(folder / name), None, options.bos, params=params) for name in names]
+    return [Source(options.model, name, options.bos, params=params) for name in names or [None]]
 
 
 def report(options) -> None:

@@ -1,46 +1,28 @@
 """The report on a probe: a notebook and one page that needs nothing else (chapter 13).
 
 `report.md` beside this file is the notebook's text; papermill executes it on a run folder, and
-`page` makes one HTML file of it without scripts, fonts or pictures from elsewhere. Whatever comes
-from data is escaped where it is shown. Each section is a function here that a notebook can call.
+`sheet.page` makes one HTML file of it. Each section is a function here that a notebook can call.
 """
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from taskspace_utils import sample_size, sayings, spaces, store
+from taskspace_utils import beside, sample_size, sayings, store
 from taskspace_utils.placement import models_of, only, placed
-from taskspace_utils.tables import Run, read_table, reference_run
+from taskspace_utils.sheet import Shown, page, paragraph, picture, table
+from taskspace_utils.tables import Run
 
 TEMPLATE = Path(__file__).with_suffix(".md")
 NEEDED = ("jupytext", "papermill", "ipykernel", "markdown_it")
-SHARED = 4  # fewest tasks in common by which two spaces are compared
 NEAREST = 6  # neighbours of a task that are shown
-
-STYLE = """
-:root { color-scheme: light dark; --line: #bbb; --soft: #f4f4f4; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 1rem; }
-h1, h2, h3 { line-height: 1.2; margin-top: 1.8em; }
-table { border-collapse: collapse; margin: 1em 0; font-size: .9em; }
-caption { text-align: left; padding: .3em 0; }
-th, td { border-bottom: 1px solid var(--line); padding: .25em .7em; text-align: right; }
-th[scope=row], thead th:first-child, td.text { text-align: left; }
-.wide { overflow-x: auto; }
-figure { margin: 1em 0; } img { max-width: 100%; height: auto; background: white; }
-details { margin: .5em 0; } pre { background: var(--soft); padding: .6em; overflow-x: auto; }
-li { margin: .4em 0; } .because { opacity: .8; }
-@media (prefers-color-scheme: dark) { :root { --line: #555; --soft: #222; } }
-"""
 
 
 def missing() -> list[str]:
@@ -78,87 +60,7 @@ def write(run: Run) -> tuple[Path, Path]:
     return first, store.write_atomic(run.folder / "report.html", page(notebook))
 
 
-def page(notebook) -> str:
-    """An executed notebook as one HTML page: its text, its outputs, its code folded away.
-
-    Markdown is that of the template; outputs are HTML that the functions below escaped, and any
-    other output is shown as text.
-    """
-    from markdown_it import MarkdownIt
-
-    markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
-    parts = []
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            parts.append(markdown.render(cell.source))
-            continue
-        for output in cell.get("outputs", []):
-            data = output.get("data", {})
-            if "text/html" in data:
-                parts.append("".join(data["text/html"]))
-            elif text := data.get("text/plain", output.get("text", "")):
-                parts.append(f"<pre>{html.escape(''.join(text))}</pre>")
-        code = html.escape(cell.source)
-        parts.append(f"<details><summary>code</summary><pre>{code}</pre></details>")
-    # nothing is fetched and nothing runs, whatever may have got into a name
-    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>Report on a probe</title><style>{STYLE}</style></head>\n<body><main>\n"
-        + "\n".join(parts)
-        + "\n</main></body></html>\n"
-    )
-
-
-# ------------------------------------------------------------------------- pieces of HTML, escaped
-
-
-class Shown:
-    """HTML that a notebook shows and `page` takes over."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-    def _repr_html_(self) -> str:
-        return self.text
-
-
-def _cell(value: object, digits: int = 2) -> str:
-    if isinstance(value, float | np.floating):
-        return "–" if not np.isfinite(value) else f"{value:.{digits}f}"
-    return html.escape(str(value))
-
-
-def table(rows: pd.DataFrame, caption: str, digits: int = 2) -> str:
-    """A table whose first column names its rows; cells escaped, "–" where there is no number."""
-    head = "".join(f'<th scope="col">{html.escape(str(c))}</th>' for c in rows.columns)
-    body = []
-    for first, *others in rows.itertuples(index=False):
-        cells = "".join(f"<td{' class=text' if isinstance(v, str) else ''}>{_cell(v, digits)}</td>"
-                        for v in others)  # fmt: skip
-        body.append(f'<tr><th scope="row">{_cell(first, digits)}</th>{cells}</tr>')
-    return (
-        f'<div class="wide"><table><caption>{html.escape(caption)}</caption>'
-        f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
-    )
-
-
-def paragraph(text: str) -> str:
-    """A paragraph of plain text, escaped."""
-    return f"<p>{html.escape(text)}</p>"
-
-
-def picture(figure, alt: str) -> str:
-    """A figure as a picture inside the page."""
-    import matplotlib.pyplot as plt
-
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    plt.close(figure)
-    data = base64.b64encode(buffer.getvalue()).decode()
-    return f'<figure><img alt="{html.escape(alt)}" src="data:image/png;base64,{data}"></figure>'
+# ------------------------------------------------------------------------------------- the sections
 
 
 def _each(run: Run, section: Callable[[Run, dict], str]) -> Shown:
@@ -177,9 +79,6 @@ def _called(model: dict) -> str:
 def own_tasks(run: Run) -> list[str]:
     """The tasks that were asked about; all, where the run has no context."""
     return list(run.manifest.get("own") or run.manifest["tasks"])
-
-
-# ------------------------------------------------------------------------------------- the sections
 
 
 def about(run: Run) -> Shown:
@@ -327,79 +226,25 @@ def comparison(run: Run) -> Shown:
 
 
 def _comparison(run: Run, where: dict) -> str:
+    if run.manifest.get("scoring", "causal") != "causal":
+        return paragraph("The shipped models are causal, and this one's scores are of another "
+                         "kind: they are not put side by side.")  # fmt: skip
     parts = []
-    for name in ("grammar", "blimp-8M"):
-        if not store.data_path("reference", name, "manifest.json").is_file():
-            continue
-        shipped = reference_run(name)
-        if shared := sorted(set(shipped.manifest["tasks"]) & set(run.manifest["tasks"])):
-            parts += [_accuracies(run, where, shipped, shared), _likeness(run, where, shipped)]
+    for shipped, shared in beside.references(run):
+        rows = beside.accuracies(run, where, shipped, shared)
+        seeds, name = shipped.table("accuracy")["seed"].nunique(), shipped.folder.name
+        parts.append(table(rows, f"Mean accuracy on {len(shared)} tasks that the reference models "
+                           f"{name} were asked too ({seeds} seeds, last step)"))  # fmt: skip
+        if run.has("gradient"):
+            parts.append(table(
+                beside.likeness(run, where, shipped),
+                "Rank correlation of gradient spaces over the shared reliable tasks; what seeds of "
+                "one scale have among themselves is as much as can be asked",
+            ))  # fmt: skip
     if not parts:
         return paragraph("No shipped model was asked the same tasks. With --context grammar or "
                          "blimp there are some.")  # fmt: skip
     return "".join(parts)
-
-
-def _last(shipped: Run, table: str) -> pd.DataFrame:
-    """The rows of the shipped models' last steps."""
-    some = shipped.table(table)
-    last = shipped.table("accuracy").groupby("scale")["step"].max()
-    return some[some["step"] == some["scale"].map(last)]
-
-
-def _accuracies(run: Run, where: dict, shipped: Run, shared: list[str]) -> str:
-    mine = only(run.table("accuracy"), where).set_index("task")["accuracy"].reindex(shared)
-    found = _last(shipped, "accuracy").query("task in @shared")
-    columns = {"this model": mine}
-    columns |= {f"scale {s}": some.groupby("task")["accuracy"].mean()
-                for s, some in found.groupby("scale")}  # fmt: skip
-    if set(shared) <= set((published := _published()).index):
-        columns |= {name: published[name] for name in ("gpt2", "human")}
-    facts = run.table("tasks") if run.has("tasks") else None
-    group = pd.Series(shared, shared)
-    if facts is not None:
-        group = facts.drop_duplicates("task").set_index("task")["phenomenon"].reindex(shared)
-    shown = pd.DataFrame(columns).loc[shared].groupby(group).mean()
-    shown.insert(0, "tasks", group.value_counts().reindex(shown.index))
-    shown = shown.rename_axis("phenomenon").reset_index()
-    seeds = found["seed"].nunique()
-    return table(shown, f"Mean accuracy on {len(shared)} tasks that the reference models "
-                 f"{shipped.folder.name} were asked too ({seeds} seeds, last step)")  # fmt: skip
-
-
-def _published() -> pd.DataFrame:
-    return read_table(store.data_path("published", "blimp_models.csv")).set_index("task")
-
-
-def _likeness(run: Run, where: dict, shipped: Run) -> str:
-    if not run.has("gradient"):
-        return ""
-    value = "cosine_corrected"
-    mine = spaces.symmetric(spaces.square(only(run.table("gradient"), where), value))
-    theirs = {
-        key: spaces.symmetric(spaces.square(some, value))
-        for key, some in _last(shipped, "gradient").groupby(["scale", "seed"])
-    }
-    rows = []
-    for scale in sorted({scale for scale, _ in theirs}):
-        seeds = [space for (s, _), space in theirs.items() if s == scale]
-        to_mine = [_agreement(mine, space) for space in seeds]
-        among = [_agreement(a, b) for i, a in enumerate(seeds) for b in seeds[:i]]
-        rows.append((f"scale {scale}", len(seeds), _mean(to_mine), _mean(among)))
-    shown = pd.DataFrame(rows, columns=["reference", "seeds", "with this model", "among its seeds"])
-    return table(shown, "Rank correlation of gradient spaces over the shared reliable tasks; what "
-                 "seeds of one scale have among themselves is as much as can be asked")  # fmt: skip
-
-
-def _agreement(one: pd.DataFrame, other: pd.DataFrame) -> float:
-    if len(one.index.intersection(other.index)) < SHARED:
-        return np.nan
-    return spaces.agreement(one, other, permutations=0)[0]
-
-
-def _mean(values: Iterable[float]) -> float:
-    kept = [value for value in values if np.isfinite(value)]
-    return float(np.mean(kept)) if kept else np.nan
 
 
 def conclusions(run: Run) -> Shown:

@@ -210,3 +210,10 @@ def test_too_few_pairs_leave_transfer_out_and_the_report_says_so(home, capsys):
     manifest = json.loads((run.folder / "manifest.json").read_text())
     assert "has 16" in manifest["no_transfer"]
     assert "has 16" in report.transfer(run).text.replace("&lt;", "<")
+
+
+def test_without_a_page_a_section_is_its_text(reported):
+    said = repr(report.accuracy(reported))
+    assert said.splitlines()[0].strip().startswith("Accuracy with its 95 % interval")
+    assert HOSTILE in said
+    assert "</td>" not in said

@@ -19,6 +19,7 @@ from taskspace_utils import (
     cells,
     ftgd,
     pretraining,
+    probes,
     profiles,
     runs,
     scales,
@@ -540,7 +541,7 @@ def test_a_probe_of_a_folder_is_a_run_folder_of_the_same_shape(profile, swept, h
     folder = next((home / "store" / "models").glob("XS-*/step-000006"))
     tunings = list(profile.tunings)
     texts = runs.corpus(profile).neutral()
-    run = runs.probe(
+    run = probes.probe(
         cells.Source(str(folder)), runs.task_pairs(profile), home / "probe", tunings=tunings,
         texts=texts, workers=1,
     )  # fmt: skip
