@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 
 import pandas as pd
 
-from taskspace_utils import jobs, runs
+from taskspace_utils import jobs, probes
 from taskspace_utils.cells import Source, cell_jobs, probing_cells
 from taskspace_utils.pairs import read_pairs, write_pairs
 
@@ -42,7 +42,7 @@ def workers_part(m: Material, quick: bool = False, rounds: int = 2) -> dict:
         for number, name in enumerate(("one worker", "two workers"), start=1):
             with TemporaryDirectory() as folder, _store(Path(folder, "store")):
                 began = time.perf_counter()
-                done = runs.probe(
+                done = probes.probe(
                     Source(str(m.folder)), pairs, Path(folder, "run"),
                     methods=["transfer"], tunings=tunings, workers=number,
                 )  # fmt: skip
