@@ -111,7 +111,7 @@ def doubt(
         "tasks": [figures.readable(task) for task in names],
         "phenomena": [figures.readable(name) for name in table["phenomenon"]],
         "cosines": [None if np.isnan(v) else float(f"{v:.5g}") for v in spaces.cells(space)],
-        "doubts": [[name, _thousandths(spaces.cells(one))] for name, one in doubts.items()],
+        "doubts": [[name, _percent(spaces.cells(one))] for name, one in doubts.items()],
         "n": n,
         "level": round(100 * LEVEL),
     }
@@ -127,28 +127,31 @@ def by_phenomenon(labels: pd.DataFrame, space: pd.DataFrame) -> pd.DataFrame:
     return some.sort_values(["phenomenon", "task"])
 
 
-def _thousandths(shares: np.ndarray) -> list[int | None]:
-    """Rounded down, so that what reaches a percentage still does, and nothing else."""
-    return [None if np.isnan(share) else int(1000 * share + 1e-6) for share in shares]
+def _percent(shares: np.ndarray) -> list[int | None]:
+    """Rounded down, so that what reaches a whole percentage still does, and nothing else."""
+    return [None if np.isnan(share) else int(100 * share + 1e-6) for share in shares]
 
 
 def _still(space: pd.DataFrame, doubts: Mapping[str, pd.DataFrame]) -> str:
-    """Each task's nearest neighbour as a picture, and how many withstand each doubt."""
+    """Whether each task's nearest neighbour withstands: a strip a doubt, a mark a task."""
     first = pd.concat([neighbourhood(space, doubts, task, 1) for task in space.index])
-    picture = base64.b64encode(pixels(2 * first[list(doubts)].T - 1, 1.0, 9)).decode()
-    held = {name: (first[name] >= LEVEL - 1e-9, first[name].notna()) for name in doubts}
-    held["all of them"] = first["verdict"] == "stands", first["verdict"] != "can't be told"
+    held = {name: np.sign(first[name] - LEVEL + 1e-9) for name in doubts}
+    held["all of them"] = first["verdict"].map({"stands": 1.0, "falls": -1.0})
     rows = "".join(
-        f"<tr><th>{html.escape(name)}</th><td>{stand.sum()}</td><td>{told.sum()}</td></tr>"
-        for name, (stand, told) in held.items()
-    )
-    seen = html.escape(
-        f"a row a doubt ({', '.join(doubts)}), a column a task, phenomena side by side, from blue "
-        "(its nearest neighbour exceeds no rival) to red (all rivals)"
+        f"<tr><th>{html.escape(name)}</th><td>{_strip(marks)}</td>"
+        f"<td>{(marks > 0).sum()} of {marks.count()}</td></tr>"
+        for name, marks in held.items()
     )
     return (
-        f'<img src="data:image/png;base64,{picture}" '
-        f'alt="Heat map: {seen}" /><p>Heat map: {seen}.</p>'
-        f"<table><thead><tr><th>nearest neighbours that withstand at {LEVEL:.0%}</th>"
-        f"<th>are</th><th>of</th></tr></thead><tbody>{rows}</tbody></table>"
+        f"<p>Does each task's nearest neighbour exceed {100 * LEVEL:.0f} % of its rivals? A mark a "
+        "task, phenomena side by side; red: it does, blue: it does not, grey: it can't be told.</p>"
+        f"<table><thead><tr><th>doubt</th><th></th><th>withstand</th></tr></thead>"
+        f"<tbody>{rows}</tbody></table>"
     )
+
+
+def _strip(marks: pd.Series) -> str:
+    picture = base64.b64encode(pixels(0.7 * marks.to_frame().T, 1.0, 6)).decode()
+    said = f"{(marks > 0).sum()} red, {(marks < 0).sum()} blue, {marks.isna().sum()} grey marks"
+    size = f'width="{6 * len(marks)}" height="14"'
+    return f'<img src="data:image/png;base64,{picture}" {size} alt="{said}" />'

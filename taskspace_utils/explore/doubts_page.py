@@ -22,15 +22,16 @@ STYLE = """
   margin: .5rem 0 0; min-width: 0; }
 .@id legend { float: left; width: auto; font: inherit; font-weight: 600; padding: 0; margin: 0; }
 .@id .near { overflow-x: auto; margin: .5rem 0; }
-.@id.@id table { width: auto; border-collapse: collapse; font-size: .9em; margin: 0; }
-.@id :is(td, th) { padding: .15rem .6rem; text-align: right; vertical-align: bottom; }
-.@id :is(td, th):first-child { text-align: left; }
-.@id .near :is(thead th) { white-space: normal; max-width: 7em; }
+.@id.@id table { width: auto; border-collapse: collapse; font-size: .8em; margin: 0; }
+.@id :is(td, th) { padding: .15rem .3rem; text-align: right; }
+.@id :is(td, th):first-child, .@id .near .words { text-align: left; }
+.@id .near td:not(.words) { white-space: nowrap; }
+.@id .near thead th { vertical-align: bottom; }
+.@id .still img { display: block; }
 .@id .yes { background: rgba(0, 114, 178, .16); }
 .@id .no { background: rgba(213, 94, 0, .22); }
 .@id .stands :is(th, td) { font-weight: 600; }
 .@id .falls th { font-weight: 400; }
-@media (max-width: 480px) { .@id :is(td, th) { padding: .15rem .3rem; } }
 """
 
 SCRIPT = """
@@ -64,7 +65,7 @@ const boxes = data.doubts.map(([name]) => {
 const say = (v, digits) => v.toFixed(digits).replace("-", "−");
 const count = (k, one) => `${k} ${one}${k === 1 ? "" : "s"}`;
 const show = () => {
-  const i = +task.value, least = 10 * level.value;
+  const i = +task.value, least = +level.value;
   level.parentNode.querySelector("output").textContent = level.value + " %";
   level.setAttribute("aria-valuetext", level.value + " %");
   const raised = boxes.flatMap((box, d) => box.checked ? [d] : []);
@@ -78,22 +79,22 @@ const show = () => {
   const near = others.slice(0, data.n);
   box.found = near.map((j) => [data.tasks[j], verdict(j)]);
   const seen = raised.map((d) => data.doubts[d][0]);
-  const head = ["task", "cosine", ...seen, "verdict", ...shown.checked ? ["planted"] : []];
+  const head = ["task", "verdict", ...shown.checked ? ["planted"] : [], "cosine", ...seen];
   const rows = near.map((j) => {
     const now = verdict(j), row = make("tr", now === "stands" ? "stands" : "falls",
-      make("th", "", data.tasks[j]), make("td", "", say(cosine[i][j], 2)));
+      make("th", "", data.tasks[j]), make("td", "words", now));
     row.firstChild.scope = "row";
+    if (shown.checked) row.append(make("td", "words", kind[i][j]));
+    row.append(make("td", "", say(cosine[i][j], 2)));
     for (const d of raised) {
       const v = shares[d][i][j], good = v >= least;
       row.append(v === null ? make("td", "", "–") : make("td", good ? "yes" : "no",
-        `${good ? "✓" : "✗"} ${Math.floor(v / 10)} %`));
+        `${good ? "✓" : "✗"} ${v}`));
     }
-    row.append(make("td", "verdict", now));
-    if (shown.checked) row.append(make("td", "", kind[i][j]));
     return row;
   });
   const titles = make("tr", "", ...head.map((name) => {
-    const cell = make("th", "", name);
+    const cell = make("th", ["verdict", "planted"].includes(name) ? "words" : "", name);
     cell.scope = "col";
     return cell;
   }));
@@ -109,7 +110,7 @@ const show = () => {
     : `${left.length} of the ${count(near.length, "task")} nearest to ${data.tasks[i]} `
       + `${left.length === 1 ? "withstands" : "withstand"} ${count(raised.length, "doubt")} at `
       + `${level.value} %${left.length ? ": " + left.join(", ") : ""}. `
-      + `Of all ${count(others.length, "other")} it would be ${all.length}`
+      + `Of all ${count(others.length, "other")}, ${all.length} ${all.length === 1 ? "does" : "do"}`
       + (shown.checked && known ? ` (planted: ${known}).` : ".");
 };
 task.addEventListener("change", show);
