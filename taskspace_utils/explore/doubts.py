@@ -145,7 +145,7 @@ def _still(space: pd.DataFrame, doubts: Mapping[str, pd.DataFrame]) -> str:
     return (
         f"<p>Does each task's nearest neighbour exceed {100 * LEVEL:.0f} % of its rivals? A mark a "
         "task, phenomena side by side; red: it does, blue: it does not, grey: it can't be told.</p>"
-        f"<table><thead><tr><th>doubt</th><th></th><th>withstand</th></tr></thead>"
+        f"<table><thead><tr><th>doubt</th><td></td><th>withstand</th></tr></thead>"
         f"<tbody>{rows}</tbody></table>"
     )
 

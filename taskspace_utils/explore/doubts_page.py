@@ -23,10 +23,10 @@ STYLE = """
 .@id legend { float: left; width: auto; font: inherit; font-weight: 600; padding: 0; margin: 0; }
 .@id .near { overflow-x: auto; margin: .5rem 0; }
 .@id.@id table { width: auto; border-collapse: collapse; font-size: .8em; margin: 0; }
-.@id :is(td, th) { padding: .15rem .3rem; text-align: right; }
+.@id :is(td, th) { padding: .15rem .2rem; text-align: right; }
 .@id :is(td, th):first-child, .@id .near .words { text-align: left; }
 .@id .near td:not(.words) { white-space: nowrap; }
-.@id .near thead th { vertical-align: bottom; }
+.@id .near thead th { vertical-align: bottom; font-size: .9em; }
 .@id .still img { display: block; }
 .@id .yes { background: rgba(0, 114, 178, .16); }
 .@id .no { background: rgba(213, 94, 0, .22); }
