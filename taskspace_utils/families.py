@@ -142,6 +142,8 @@ def _units(table: pd.DataFrame, families: pd.Series, ends: tuple[str, ...]) -> t
 
 def say(row: pd.Series, form: str = ".2f") -> str:
     """A row of `bootstrap` as text: value [low, high]."""
+    if np.isnan(row["value"]):
+        return "no number"
     if np.isnan(row["low"]):
         return f"{row['value']:{form}} [no interval]"
     return f"{row['value']:{form}} [{row['low']:{form}}, {row['high']:{form}}]"

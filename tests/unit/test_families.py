@@ -65,6 +65,7 @@ def test_too_few_families_have_no_interval_and_say_so():
     found = families.bootstrap(table, lambda t: t["value"].mean(), pd.Series({"u": "p"}), ("a",))
     assert np.isnan(found[["low", "high"]].to_numpy()).all()
     assert families.say(found.iloc[0]) == "1.50 [no interval]"
+    assert families.say(pd.Series({"value": np.nan, "low": np.nan, "high": 1.0})) == "no number"
     assert (
         families.say(pd.Series({"value": 0.5, "low": 0.25, "high": 1}), ".0%") == "50% [25%, 100%]"
     )
