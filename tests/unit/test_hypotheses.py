@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +11,7 @@ import torch
 from scipy.stats import kstest
 
 from taskspace_utils import ftgd, hypotheses, spaces
-from taskspace_utils.store import InputError
+from taskspace_utils.store import InputError, project_root
 
 from . import toys
 from .test_spaces import random_space
@@ -283,3 +285,15 @@ def test_what_cannot_be_explained_is_refused():
         hypotheses.regress(y, {})
     with pytest.raises(InputError, match="permutations is 0; it must be at least 1"):
         hypotheses.regress(y, {"x": x}, permutations=0)
+
+
+def test_the_matrix_of_chapter_9_leaves_tasks_without_a_label_alone():
+    """A reader's own theory says nothing of some tasks: the chapter must run with it."""
+    text = (project_root() / "notebooks/09_hypotheses.md").read_text(encoding="utf-8")
+    body = re.search(r"^def alike.*?(?=^\w)", text, re.MULTILINE | re.DOTALL)[0]
+    given = {"pd": pd}
+    exec(body, given)
+    tasks = pd.DataFrame({"task": list("abcde"), "mine": ["x", "", "x", "", "y"]})
+    own = given["alike"](tasks["task"], tasks["mine"])
+    assert own.equals(hypotheses.same_label(tasks, "mine"))
+    assert own.to_numpy().sum() == 5  # a and c, both ways; a, c and e with themselves
