@@ -30,7 +30,7 @@ RULES = {  # tasks whose rules a class finds without being told, and the rules i
 }
 PAIRS = 4  # of each: ten minutes for two students
 CSS = """body { font: 16px/1.5 system-ui, sans-serif; max-width: 54em; margin: auto; padding: 1em }
-h1, h2, h3 { line-height: 1.2 } table { border-collapse: collapse; width: 100% }
+h1, h2, h3 { line-height: 1.2 } table { border-collapse: collapse; width: 100%; margin: 0 0 1em }
 td, th { border: 1px solid #767676; padding: .4em .6em; text-align: left; vertical-align: top }
 blockquote { border-left: .2em solid #767676; margin-left: 0; padding-left: 1em }
 code { overflow-wrap: anywhere; font-size: .85em } pre { overflow-x: auto } a { color: #0b5394 }
@@ -104,9 +104,10 @@ def _title(text: str) -> str:
 
 
 def page(text: str, up: str = "") -> str:
-    """Plain Markdown as a page; a section that is called a sheet begins on a new one in print."""
+    """Plain Markdown as a page; a sheet has a line for a name, and in print paper of its own."""
     title, body = html.escape(_title(text)), as_html(text)
-    body = body.replace("<h2>Sheet", '<h2 class="sheet">Sheet')
+    sheet = r'<h2 class="sheet">\1</h2>\n<p>Name, date:</p>'
+    body = re.sub(r"<h2>(Sheet .*)</h2>", sheet, body)
     back = f'<nav><a href="{up}index.html">The course</a></nav>\n' if up else ""
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'

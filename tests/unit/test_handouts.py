@@ -52,7 +52,7 @@ def test_a_page_escapes_what_it_shows_and_begins_sheets_on_new_paper():
     page = handouts.page("# A <b> & c\n\n## Sheet A: one\n\n<script>alert(1)</script>\n", "../")
     assert "<title>A &lt;b&gt; &amp; c</title>" in page
     assert "<script" not in page
-    assert '<h2 class="sheet">Sheet A: one</h2>' in page
+    assert '<h2 class="sheet">Sheet A: one</h2>\n<p>Name, date:</p>' in page
     assert '<nav><a href="../index.html">' in page
     assert "<nav>" not in handouts.page("# Start\n")
 
