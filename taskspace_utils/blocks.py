@@ -43,8 +43,9 @@ def placement(
         One row for each task `a` of `own` and each task `b`, columns of `placement.csv` from `a`
         on: cosine, low, high; the same corrected for both tasks' reliability, NaN where one of them
         has less than one half; nearest (share of draws in which `b` is the nearest reliable task);
-        above_flips (share of versions of `a` with good and bad swapped in half of its blocks whose
-        |cosine| with `b` is smaller). Where b is a, the cosine is the reliability.
+        above_flips (share of versions of `a`, with good and bad swapped in half of its blocks, that
+        have no |cosine| as large with any task: `b` may be the largest of many, and so is theirs).
+        Where b is a, the cosine is the reliability.
 
     Raises:
         InputError: a task to place isn't there; the disk has no room for the gradients.
@@ -64,10 +65,12 @@ def placement(
     for i, task in enumerate(own):
         place = names.index(task)
         swaps = np.stack([_swapped(rng, n, draws) for n in counts[place]])
+        turned = [_both_ways(dots[i, b], inside, {place: swaps}, place, b)[1]
+                  for b in range(len(names)) if b != place]  # fmt: skip
+        largest = np.abs(turned).max(axis=0) if turned else np.zeros(draws)
         found = []
         for b, other in enumerate(names):
             cosine, again = _both_ways(dots[i, b], inside, drawn, place, b)
-            flips = _both_ways(dots[i, b], inside, {place: swaps}, place, b)[1]
             noise = np.sqrt(np.maximum(own_half[place][0] * own_half[b][0], 1e-12))
             redrawn = np.sqrt(np.maximum(own_half[place][1] * own_half[b][1], 1e-3))
             both = reliable[place] and reliable[b]
@@ -75,7 +78,7 @@ def placement(
             fair = again / redrawn if both and b != place else np.full(draws, np.nan)
             few = min(*counts[place], *counts[b])
             ends = np.clip(_ends(cosine, again, few), -1, 1), _ends(corrected, fair, few)
-            above = np.mean(np.abs(flips) < abs(cosine)) if b != place else np.nan
+            above = np.mean(largest < abs(cosine)) if b != place else np.nan
             found.append(((task, other, cosine, *ends[0], corrected, *ends[1]), fair, above))
         near = _nearest(np.array([fair for _, fair, _ in found]))
         rows += [(*row, near[b], above) for b, (row, _, above) in enumerate(found)]

@@ -3,7 +3,9 @@
 Two tasks may be alike because their pairs differ in the same words. So a likeness is held against a
 line of likeness over `lexical_diff` through unrelated pairs of tasks of the *context*, and its
 height above that line is ranked among theirs, and among shams and their partners where the context
-has shams. The tasks that are judged never help to draw the line.
+has shams. A *nearest* task is the highest of many, so it is also ranked among the highest: those of
+each task of the context and its nearest unrelated one. The tasks that are judged never help to draw
+the line.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from taskspace_utils.tables import MODEL_KEYS, Run
 
 UNRELATED = 20  # fewest pairs of tasks to draw a line through
 SHAMS = 5  # fewest shams to be ranked among
+RANKS = ("share_below", "above_nearest", "above_shams")
 
 
 def models_of(run: Run) -> list[dict]:
@@ -42,8 +45,9 @@ def placed(run: Run, **where) -> pd.DataFrame:
     Returns:
         the columns of `placement.csv` from `a` on; phenomenon (of b), own (is b one of the tasks
         that are placed), sham (is b one), lexical_diff, expected (by the line), excess, share_below
-        (of unrelated pairs' excess) and above_shams (share of shams' excess below); NaN where there
-        is no line, too few shams, or no reliable gradient.
+        (of unrelated pairs' excess), above_nearest (share of the context's tasks whose highest
+        excess with an unrelated task lies below) and above_shams (share of shams' excess below);
+        NaN where there is no line, too few shams, or no reliable gradient.
     """
     table = only(run.table("placement"), where)
     facts = only(run.table("tasks"), where).set_index("task")
@@ -55,10 +59,10 @@ def placed(run: Run, **where) -> pd.DataFrame:
     table["lexical_diff"] = [words.loc[a, b] for a, b in zip(table["a"], table["b"], strict=True)]
     space = square(only(run.table("gradient"), where), "cosine_corrected")
     around = [task for task in space.index if task not in set(table["a"])]
-    line, unrelated, shams = _measure(space.loc[around, around], words, facts)
+    line, others_of = _measure(space.loc[around, around], words, facts)
     table["expected"] = np.polyval(line, table["lexical_diff"]) if line is not None else np.nan
     table["excess"] = table["corrected"] - table["expected"]
-    for column, others in (("share_below", unrelated), ("above_shams", shams)):
+    for column, others in others_of.items():
         below = np.searchsorted(np.sort(others), table["excess"]) / max(1, len(others))
         table[column] = np.where(table["excess"].notna() & (len(others) > 0), below, np.nan)
     keys = [name for name in MODEL_KEYS if name in table]
@@ -67,9 +71,9 @@ def placed(run: Run, **where) -> pd.DataFrame:
 
 
 def _measure(space: pd.DataFrame, words: pd.DataFrame, facts: pd.DataFrame):
-    """The line through the context's unrelated pairs, their heights above it, and shams' heights.
+    """The line through the context's unrelated pairs, and heights above it by what they are of.
 
-    (None, nothing, nothing) where the context has too few, or words tell none of them apart.
+    No line, and no heights, where there are too few such pairs, or words tell none of them apart.
     """
     names = space.index
     place = np.triu_indices(len(names), 1)
@@ -81,8 +85,11 @@ def _measure(space: pd.DataFrame, words: pd.DataFrame, facts: pd.DataFrame):
     use = real & (kind.loc[a].to_numpy() != kind.loc[b].to_numpy()) & np.isfinite(y)
     nothing = np.empty(0)
     if use.sum() < UNRELATED or np.ptp(x[use]) == 0:
-        return None, nothing, nothing
+        return None, dict.fromkeys(RANKS, nothing)
     line = np.polyfit(x[use], y[use], 1)
+    height = y - np.polyval(line, x)
+    both = pd.Series(np.tile(height[use], 2), index=[*a[use], *b[use]])
     partner = ((sham.loc[a].to_numpy() == b) | (sham.loc[b].to_numpy() == a)) & np.isfinite(y)
-    shams = (y - np.polyval(line, x))[partner]
-    return line, (y - np.polyval(line, x))[use], shams if len(shams) >= SHAMS else nothing
+    shams = height[partner] if partner.sum() >= SHAMS else nothing
+    nearest = both.groupby(level=0).max().to_numpy()
+    return line, dict(zip(RANKS, (height[use], nearest, shams), strict=True))

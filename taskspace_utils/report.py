@@ -183,7 +183,8 @@ def _neighbours(run: Run, where: dict) -> str:
     names = {"b": "nearest tasks", "corrected": "cosine, corrected", "corrected_low": "low",
              "corrected_high": "high", "nearest": "nearest in", "lexical_diff": "words",
              "excess": "beyond words", "share_below": "rank among unrelated",
-             "above_shams": "rank among shams", "above_flips": "rank among flips"}  # fmt: skip
+             "above_nearest": "rank among nearest", "above_shams": "rank among shams",
+             "above_flips": "rank among flips"}  # fmt: skip
     parts = []
     for task, some in reliable.groupby("a"):
         shown = some.head(NEAREST)[list(names)].rename(columns=names)

@@ -117,8 +117,9 @@ def of_place(task: str, near: pd.DataFrame) -> Iterator[Saying]:
         size += f", 95 % interval {first['corrected_low']:.2f} to {first['corrected_high']:.2f}"
     if first["corrected_low"] <= 0 or not first["above_flips"] >= SURE:
         yield Saying(False, task, f"that it is like its nearest task, {other}",
-                     f"{size}; above {first['above_flips']:.0%} of versions of it with good and "
-                     "bad swapped in half of its pairs, which ask for nothing")  # fmt: skip
+                     f"{size}; {1 - first['above_flips']:.0%} of versions of it with good and bad "
+                     "swapped in half of its pairs, which ask for nothing, have a task as near",
+                     )  # fmt: skip
         return
     if first["nearest"] >= SURE:
         yield Saying(True, task, f"of the tasks compared, its learning signal is most like that "
@@ -134,17 +135,18 @@ def of_place(task: str, near: pd.DataFrame) -> Iterator[Saying]:
 def _beyond_words(task: str, first: pd.Series) -> Iterator[Saying]:
     other, words = first["b"], f"their differences in words have cosine {first['lexical_diff']:.2f}"
     claim = f"that the likeness to {other} is more than shared words"
-    if not np.isfinite(first["share_below"]):
+    if not np.isfinite(first["above_nearest"]):
         yield Saying(False, task, claim,
                      f"{words}, and there are too few other tasks to tell what words make of a "
                      "space: add some with --context")  # fmt: skip
-    elif first["share_below"] < SURE:
-        yield Saying(False, task, claim, f"{words}; beyond what words explain it lies above "
-                     f"{first['share_below']:.0%} of unrelated pairs of tasks")  # fmt: skip
+    elif first["above_nearest"] < SURE:
+        yield Saying(False, task, claim, f"{words}; of the other tasks, "
+                     f"{1 - first['above_nearest']:.0%} have an unrelated task that lies as high "
+                     "beyond what words explain")  # fmt: skip
     else:
         yield Saying(True, task, f"the likeness to {other} is more than shared words explain",
-                     f"{words}; beyond them it lies above {first['share_below']:.0%} of unrelated "
-                     "pairs of tasks")  # fmt: skip
+                     f"{words}; beyond them it lies higher than the nearest unrelated task of "
+                     f"{first['above_nearest']:.0%} of the other tasks")  # fmt: skip
     grammar = f"that the likeness to {other} is one of grammar"
     if first["sham"]:
         yield Saying(False, task, grammar, f"{other} is a sham: its choice is arbitrary")

@@ -136,7 +136,7 @@ def test_likeness_beyond_words(made):
     assert "is more than shared words explain" in said(made(near=0.6), may=True)
     run = made(near=0.0)  # another task is the nearest, as words have it
     first = placement.placed(run, **placement.models_of(run)[0]).iloc[0]
-    assert first["share_below"] < sayings.SURE
+    assert first["above_nearest"] < sayings.SURE
     assert f"that the likeness to {first['b']} is more than shared words" in said(run, may=False)
 
 
@@ -182,5 +182,10 @@ def test_placed_ranks_against_lines_drawn_without_the_task_itself(made):
     mine = cells["mine", "task_00"] - slope * words["mine", "task_00"] - start
     assert found.loc["task_00", "excess"] == pytest.approx(mine)
     assert found.loc["task_00", "share_below"] == np.mean([h < mine for h in heights])
+    best = [max(h for p, h in zip(pairs, heights, strict=True) if t in p) for t in CONTEXT]
+    assert found.loc["task_00", "above_nearest"] == np.mean([h < mine for h in best]) == 1
+    other = found.loc["task_05"]
+    assert other["above_nearest"] == np.mean([h < other["excess"] for h in best])
+    assert other["above_nearest"] <= other["share_below"]
     shams = [cells[s, f"task_0{s[-1]}"] - slope * words[s, f"task_0{s[-1]}"] - start for s in SHAMS]
     assert found.loc["task_00", "above_shams"] == np.mean([h < mine for h in shams])
