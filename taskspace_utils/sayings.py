@@ -134,7 +134,7 @@ def of_place(task: str, near: pd.DataFrame) -> Iterator[Saying]:
 
 def _beyond_words(task: str, first: pd.Series) -> Iterator[Saying]:
     other, words = first["b"], f"their differences in words have cosine {first['lexical_diff']:.2f}"
-    claim = f"that the likeness to {other} is more than shared words"
+    claim = f"that the likeness to {other} is more than shared words or chance"
     if not np.isfinite(first["above_nearest"]):
         yield Saying(False, task, claim,
                      f"{words}, and there are too few other tasks to tell what words make of a "
@@ -144,7 +144,7 @@ def _beyond_words(task: str, first: pd.Series) -> Iterator[Saying]:
                      f"{1 - first['above_nearest']:.0%} have an unrelated task that lies as high "
                      "beyond what words explain")  # fmt: skip
     else:
-        yield Saying(True, task, f"the likeness to {other} is more than shared words explain",
+        yield Saying(True, task, f"the likeness to {other} is more than shared words or chance",
                      f"{words}; beyond them it lies higher than the nearest unrelated task of "
                      f"{first['above_nearest']:.0%} of the other tasks")  # fmt: skip
     grammar = f"that the likeness to {other} is one of grammar"

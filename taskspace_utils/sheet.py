@@ -21,8 +21,7 @@ h1, h2, h3 { line-height: 1.2; margin-top: 1.8em; }
 table { border-collapse: collapse; margin: 1em 0; font-size: .9em; }
 caption { text-align: left; padding: .3em 0; }
 th, td { border-bottom: 1px solid var(--line); padding: .25em .7em; text-align: right; }
-th[scope=row], thead th:first-child, td.text { text-align: left; }
-.wide { overflow-x: auto; }
+th[scope=row], thead th:first-child, .text { text-align: left; }
 figure { margin: 1em 0; } img { max-width: 100%; height: auto; background: white; }
 details { margin: .5em 0; } pre { background: var(--soft); padding: .6em; overflow-x: auto; }
 li { margin: .4em 0; } .because { opacity: .8; }
@@ -50,8 +49,9 @@ def page(notebook) -> str:
                 parts.append("".join(data["text/html"]))
             elif text := data.get("text/plain", output.get("text", "")):
                 parts.append(f"<pre>{html.escape(''.join(text))}</pre>")
-        code = html.escape(cell.source)
-        parts.append(f"<details><summary>code</summary><pre>{code}</pre></details>")
+        if cell.get("outputs"):
+            code = html.escape(cell.source)
+            parts.append(f"<details><summary>code</summary><pre>{code}</pre></details>")
     # nothing is fetched and nothing runs, whatever may have got into a name
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
     return (
@@ -87,16 +87,29 @@ def _cell(value: object, digits: int = 2) -> str:
 
 def table(rows: pd.DataFrame, caption: str, digits: int = 2) -> str:
     """A table whose first column names its rows; cells escaped, "–" where there is no number."""
-    head = "".join(f'<th scope="col">{html.escape(str(c))}</th>' for c in rows.columns)
+    worded = [i and any(_is_text(v) for v in rows[c]) for i, c in enumerate(rows.columns)]
+    kinds = [' class="text"' if is_text else "" for is_text in worded]
+    head = "".join(
+        f'<th scope="col"{kind}>{html.escape(str(name))}</th>'
+        for name, kind in zip(rows.columns, kinds, strict=True)
+    )
     body = []
     for first, *others in rows.itertuples(index=False):
-        cells = "".join(f"<td{' class=text' if isinstance(v, str) else ''}>{_cell(v, digits)}</td>"
-                        for v in others)  # fmt: skip
-        body.append(f'<tr><th scope="row">{_cell(first, digits)}</th>{cells}</tr>')
-    return (
-        f'<div class="wide"><table><caption>{html.escape(caption)}</caption>'
+        cells = (
+            f"<td{kind}>{_cell(v, digits)}</td>" for v, kind in zip(others, kinds[1:], strict=True)
+        )
+        body.append(f'<tr><th scope="row">{_cell(first, digits)}</th>{"".join(cells)}</tr>')
+    named = html.escape(caption)
+    return (  # wide tables scroll inside, by keyboard too
+        '<div style="overflow-x: auto" tabindex="0" role="region" '
+        f'aria-label="{named}">'
+        f"<table><caption>{named}</caption>"
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
     )
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and not value.isdecimal()
 
 
 def paragraph(text: str) -> str:

@@ -38,7 +38,7 @@ def _(answer):
 
 @stage("pairs-needed", "halves that have nothing in common")
 def _(answer):
-    for reliability in (0.0, -0.2):
+    for reliability in (-0.2, 0.0):
         found = answer(reliability, 60, 0.5)
         if not (isinstance(found, int | float) and math.isinf(found) and found > 0):
             raise Hint(

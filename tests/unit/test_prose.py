@@ -34,9 +34,10 @@ GIVEN: dict[str, dict[str, str]] = {
         "30 %": "the construction of a null",
     },
     "11_blimp": {"95 %": LEVEL, "0.60": "the definition of order-only"},
+    "13_your_model": {"95 %": LEVEL},
     "20_engine": {"5 %": "the rule: when a race is refused", "10 %": "the same"},
 }
-SPARSE = {"12_verdicts"}  # reads verdicts aloud: more words a line of code than elsewhere
+SPARSE = {"12_verdicts", "13_your_model"}  # read results aloud: more words a line of code
 STEPS = {
     "06_transfer": 1,
     "07_gradients": 1,
