@@ -87,7 +87,7 @@ def chosen(names: Iterable[str] | None, of: Iterable[str], option: str) -> list[
 def too_few(pairs: pd.DataFrame, tasks: Iterable[str]) -> str:
     """Which of these tasks have too few pairs for transfer, in words; "" where none has."""
     counts = pairs["task"].value_counts()
-    few = {task: int(counts[task]) for task in tasks if counts[task] < TRANSFER_PAIRS}
+    few = {task: int(counts[task]) for task in sorted(tasks) if counts[task] < TRANSFER_PAIRS}
     if not few:
         return ""
     named = ", ".join(f"{task} has {count}" for task, count in list(few.items())[:5])
