@@ -183,7 +183,9 @@ def _look_model(folder: Path) -> tuple[str, str]:
     scale = about["scale"]
     if _scales().get(scale["name"]) != {k: v for k, v in scale.items() if k != "name"}:
         return name, f"scale {scale['name']} has changed"
-    data = _known(data_key, about.get("language", ""))
+    if "language" not in about:  # a text of one's own: no file of data/ is behind it
+        return name, ""
+    data = _known(data_key, about["language"])
     return name, "the language has changed" if data not in (None, about.get("data")) else ""
 
 

@@ -43,6 +43,32 @@ def train(folder: Path, scale, corpus, steps: int, seed: int, also_at=(), about=
     return folder
 
 
+def kept(name: str, corpus, scale: str, steps: int, seed: int) -> Path:
+    """The checkpoints of a model of any text, which is trained when it is first asked for.
+
+    `runs.checkpoint` does this for the texts of profiles.
+
+    Args:
+        name: how the folder's name begins; what the model is depends on the others alone.
+        corpus: a `pretraining.Corpus`.
+        scale: of `data/scales.yml`.
+
+    Raises:
+        InputError: there is no such scale, or the text doesn't suit it.
+    """
+    import torch
+
+    from taskspace_utils.cells import present_code
+    from taskspace_utils.scales import load_scale
+
+    torch.set_num_threads(1)  # with more, sums are added up in another order
+    row = load_scale(scale)
+    about = {"scale": vars(row), "seed": seed, "corpus": corpus.key}
+    about |= store.hardware() | present_code("training")
+    folder = store.store_path("models", f"{name}-seed{seed}-{store.key_of(about)}")
+    return train(folder, row, corpus, steps, seed, about=about)
+
+
 def sound(folder: Path) -> bool:
     """Is a checkpoint there, and as it was written?"""
     return (folder / "config.json").is_file() and not records.changed(folder.parent, folder.name)
