@@ -22,6 +22,7 @@ ORDER = [
     "cluster",
     "jobs",
     *METHOD_ROOMS,
+    "legibility",
     "controls",
     "families",
     "layerwise",
