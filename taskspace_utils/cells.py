@@ -41,6 +41,7 @@ class Source:
     revision: str | None = None
     bos: str = "auto"
     params: str = ""
+    scoring: str = "causal"  # or "pseudo"
 
 
 @dataclass(frozen=True)
@@ -66,10 +67,10 @@ def loaded(source: Source):
 def _loaded(source: Source, files: str, hardware: tuple[str, str]):
     import torch
 
-    from taskspace_utils.models import load_model
+    from taskspace_utils.opening import load_model
 
     torch.set_num_threads(1)  # with more, sums are added up in another order
-    lm = load_model(source.model, source.revision, source.bos, *hardware)
+    lm = load_model(source.model, source.revision, source.bos, *hardware, source.scoring)
     if source.params:
         from taskspace_utils.partial import restrict
 
@@ -111,6 +112,7 @@ def about_cell(cell: Cell, inputs: str) -> dict:
         "inputs": inputs,
         "hardware": list(chosen_hardware()),
         **present_code(cell.kind),
+        **({"pseudo": store.code_version("pseudo")} if cell.source.scoring == "pseudo" else {}),
     }
 
 
@@ -145,11 +147,11 @@ def _inputs(key: str) -> tuple[pd.DataFrame, Texts]:
 
 
 def _compute(cell: Cell, pairs: pd.DataFrame, texts: Texts) -> dict[str, pd.DataFrame]:
-    from taskspace_utils import blocks, ftgd, gradients, probing, scoring
+    from taskspace_utils import blocks, ftgd, gradients, opening, probing
 
     lm = loaded(cell.source)
     if cell.kind == "accuracy":
-        tables = {"accuracy": scoring.score(lm, pairs)[0]}
+        tables = {"accuracy": opening.score(lm, pairs)[0]}
     elif cell.kind == "gradient":
         space, facts = gradients.gradient_space(lm, pairs, cell.k)
         tables = {"gradient": space, "tasks": facts}
@@ -225,6 +227,8 @@ def _about_model(source: Source) -> dict:
     about = {name: value for name, value in asdict(source).items() if name != "model"}
     if about.pop("params"):  # what moves all weights keeps the name that it had before there was it
         about |= {"params": source.params, "partial": store.code_version("partial")}
+    if source.scoring == "causal":  # as the keys were before there was another
+        del about["scoring"]
     folder = Path(source.model)
     if not folder.is_dir():  # a branch of the hub moves: the commit that was loaded counts
         return about | {"name": source.model, "weights": loaded(source).weights}

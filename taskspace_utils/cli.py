@@ -203,6 +203,9 @@ def _model_options(sub: argparse.ArgumentParser) -> None:
                      "checkpoints, one of them. `probe` takes several: A,B")  # fmt: skip
     sub.add_argument("--bos", default="auto", choices=["auto", "bos", "eos", "none"],
                      help="token before each sentence; auto: BOS, or EOS in its place")  # fmt: skip
+    sub.add_argument("--scoring", default="causal", choices=["causal", "pseudo"],
+                     help="pseudo: pseudo-likelihoods, for masked models and encoder-decoders",
+                     )  # fmt: skip
 
 
 def _pair_options(sub: argparse.ArgumentParser) -> None:

@@ -36,9 +36,13 @@ def generate(options) -> None:
 def check_pairs(options) -> None:
     """Print what is wrong or confounded in pairs."""
     from taskspace_utils.checks import as_text, check_table
-    from taskspace_utils.pairs import scan_pairs
+    from taskspace_utils.legibility import encoding_faults
+    from taskspace_utils.pairs import Fault, scan_pairs
 
     pairs, faults = scan_pairs(options.path)
+    for place, what in encoding_faults(pairs):
+        file, line = pairs[["file", "line"]].iloc[place]
+        faults.append(Fault(file, int(line), "mixed encodings", what, True))
     if len(pairs):
         print(as_text(check_table(pairs, faults)))
     for fault in faults:
@@ -74,9 +78,11 @@ def pretrain(options) -> None:
 
 
 def _pairs_of(options):
+    from taskspace_utils import legibility
     from taskspace_utils.pairs import read_pairs, scan_pairs
 
     pairs = read_pairs(options.pairs, options.strict, options.skip_faulty)
+    legibility.check_text(pairs)
     if options.skip_faulty:
         for fault in scan_pairs(options.pairs)[1]:
             if fault.error or options.strict:
@@ -94,19 +100,23 @@ def _pairs_of(options):
 
 def score(options) -> None:
     """Score pairs; write and print the table of accuracies."""
-    from taskspace_utils import scoring
-    from taskspace_utils.models import chosen_hardware, load_model
+    from taskspace_utils import opening
+    from taskspace_utils.models import chosen_hardware
 
     store.new_folder(options.out, "manifest.json")
-    pairs = _pairs_of(options)
-    lm = load_model(options.model, options.revision, options.bos, *chosen_hardware())
-    table, each = scoring.score(lm, pairs)
+    pairs, kind = _pairs_of(options), options.scoring
+    lm = opening.load_model(
+        options.model, options.revision, options.bos, *chosen_hardware(), kind
+    )  # fmt: skip
+    _legible(lm, pairs)
+    table, each = opening.score(lm, pairs)
     columns = ["task", "pair_id", "log_p_good", "log_p_bad", "margin"]
     tables = {"accuracy": table, "margins": each[columns]}
     manifest = {
         "model": lm.name,
         "weights": lm.weights,
         "bos": lm.bos,
+        "scoring": kind,
         "pairs": store.text_key(map(repr, pairs.itertuples(index=False))),
         "method": store.method_version(),
         "versions": store.versions(),
@@ -116,6 +126,13 @@ def score(options) -> None:
     write_run(options.out, keyed, manifest)
     print(table.to_string(index=False, float_format="%.3f"))
     say(f"tables: {options.out}")
+
+
+def _legible(lm, pairs) -> None:
+    from taskspace_utils.legibility import check_tokens
+
+    for doubt in check_tokens(lm, pairs):
+        say(f"warning: {doubt}")
 
 
 def probe(options) -> None:
@@ -145,11 +162,14 @@ def probe(options) -> None:
         say(f"{few}: gradients only")
         methods, about = ["gradient"], about | {"no_transfer": few}
     texts: cells.Texts = {}
+    if options.text and options.scoring == "pseudo":
+        raise InputError("--text: harm is measured in a causal model's loss; leave it out")
     if options.text:
         from taskspace_utils.pretraining import read_corpus
 
         texts = read_corpus(options.text).neutral()
     models = _sources(options, partial.named(options.params))
+    _legible(cells.loaded(models[0]), pairs)
     tunings = [{"k": k, "target": options.target} for k in options.k or preset["k"]]
     if options.plan:
         times = f"\nmodels    {len(models)}, each as above" if len(models) > 1 else ""
@@ -180,8 +200,10 @@ def _sources(options, params: str) -> list:
                 f"--revision: {folder} has no checkpoint {', '.join(absent)}; "
                 + (f"there are {there}" if there else "it is no folder of checkpoints")
             )
-        return [Source(str(folder / name), None, options.bos, params=params) for name in names]
-    return [Source(options.model, name, options.bos, params=params) for name in names or [None]]
+        places = [(str(folder / name), None) for name in names]
+    else:
+        places = [(options.model, name) for name in names or [None]]
+    return [Source(*place, options.bos, params, options.scoring) for place in places]
 
 
 def report(options) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from taskspace_utils.store import InputError, data_path
-from taskspace_utils.tables import MODEL_KEYS, TABLES, Run, reference_run
+from taskspace_utils.tables import MODEL_KEYS, TABLES, Run, reference_run, same_scoring
 
 TOLERANCE = 1e-3  # nats: another processor or number of threads adds up in another order
 UNITS = dict.fromkeys(
@@ -92,8 +92,10 @@ def compare_cells(one: Run, other: Run, tolerance: float = TOLERANCE) -> Cells:
     """Every number that two runs both have, compared; and the keys that only one has.
 
     Raises:
-        InputError: a table's columns are not those of this version.
+        InputError: a table's columns are not those of this version, or the runs' scores are not of
+            one kind.
     """
+    same_scoring(one, other)
     rows, beyond, alone = [], [], []
     for name in (n for n in TABLES if one.has(n) and other.has(n)):
         both = _merged(one, other, name)

@@ -71,6 +71,7 @@ def probe(
         "model": several([lm.name for lm in found]),
         "weights": several([lm.weights for lm in found]),
         "bos": found[0].bos,
+        "scoring": models[0].scoring,
         **({"params": models[0].params} if models[0].params else {}),
         **{name: sorted(some) for name, some in asked.items() if some},
         **(about or {"pair_seed": 0}),

@@ -202,6 +202,11 @@ class Run:
         about |= {"seeds": seeds} if seeds else {}
         READ[self.folder.resolve()] = {"folder": self.folder.name, **about, "tables": {}}
 
+    @property
+    def scoring(self) -> str:
+        """ "causal", or "pseudo" where scores are pseudo-likelihoods."""
+        return self.manifest.get("scoring", "causal")
+
     def _path(self, name: str) -> Path | None:
         for ending in (".csv", ".csv.xz"):
             if (path := self.folder / f"{name}{ending}").is_file():
@@ -238,6 +243,21 @@ class Run:
         return read_table(path)
 
 
+def same_scoring(*runs: Run | None) -> None:
+    """Refuse to put runs side by side whose numbers are different quantities.
+
+    Raises:
+        InputError: one has log-probabilities of causal models, another pseudo-likelihoods.
+    """
+    kinds = {run.scoring: run.folder for run in runs if run is not None}
+    if len(kinds) > 1:
+        raise InputError(
+            f"{kinds['causal']} holds log-probabilities of causal models and {kinds['pseudo']} "
+            "pseudo-likelihoods: these are different quantities, and are never compared or drawn "
+            "together"
+        )
+
+
 def reference_run(name: str) -> Run:
     """A run that is shipped with the project, in `data/reference/NAME/`."""
     return Run(data_path("reference", name))
@@ -253,6 +273,9 @@ def reference_for(run: Run, name: str = "grammar") -> tuple[Run | None, str]:
     if not data_path("reference", name, "manifest.json").is_file():
         return None, f"No reference run `{name}` is shipped: figures show this run alone."
     shipped = reference_run(name)
+    if run.scoring != shipped.scoring:
+        what = "has other scores (pseudo-likelihoods) than"
+        return None, f"This run {what} the reference run `{name}`: figures show this run alone."
     of = [one.manifest["parameters"] for one in (run, shipped)]
     if not set(of[0]["scales"]) <= set(of[1]["scales"]) or (
         run.manifest["pairs"] != shipped.manifest["pairs"]

@@ -98,7 +98,11 @@ def beside(
 
     Returns:
         the columns of `load`, and run ("live" or "reference") and profile before them.
+
+    Raises:
+        InputError: one run has log-probabilities, the other pseudo-likelihoods.
     """
+    tables.same_scoring(live, reference)
     parts = {"live": (live, load(live))}
     if reference is not None:
         other = load(reference)

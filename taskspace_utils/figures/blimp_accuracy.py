@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from taskspace_utils import figures
 from taskspace_utils.figures.space import only
-from taskspace_utils.store import data_path
+from taskspace_utils.store import InputError, data_path
 from taskspace_utils.tables import Run, read_table
 
 PUBLISHED = {
@@ -28,7 +28,15 @@ def load(run: Run | None = None, **where) -> pd.DataFrame:
 
     Returns:
         columns phenomenon, who ("this run" or a published model), accuracy, tasks.
+
+    Raises:
+        InputError: the run's scores are pseudo-likelihoods; the published ones are log P.
     """
+    if run is not None and run.scoring != "causal":
+        raise InputError(
+            f"{run.folder} holds pseudo-likelihoods, and the published models are causal: these "
+            "are different quantities, and are never drawn together"
+        )
     together = read_table(data_path("published", "blimp_models.csv")).rename(columns=PUBLISHED)
     if run is not None:
         own = only(run.table("accuracy"), where)[["task", "accuracy"]]

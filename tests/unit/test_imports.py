@@ -22,6 +22,8 @@ ORDER = [
     "cluster",
     "jobs",
     *METHOD_ROOMS,
+    "pseudo",
+    "opening",
     "legibility",
     "controls",
     "families",
