@@ -215,9 +215,9 @@ def test_a_transfer_row_holds_the_oracles_margins(lm):
     assert toys.state(lm) == weights
 
 
-@pytest.mark.parametrize("count", [1, 40, 10_000])
+@pytest.mark.parametrize("count", [1, 10_000])
 def test_any_pass_and_any_order_give_the_same_numbers(lm, count, monkeypatch):
-    pairs = toys.english(8)
+    pairs = toys.english(4)
     sentences = [*pairs["good"], *pairs["bad"]]
     before = scoring.log_probabilities(lm, sentences)
     monkeypatch.setattr(pseudo, "PASS_TOKENS", count)
