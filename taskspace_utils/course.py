@@ -26,9 +26,11 @@ ARCHIVES = {  # name: which of the course's folders it leaves out, or the one th
     "task-spaces-for-students.zip": ("instructor",),
 }
 BOOK = "task-spaces-book.zip"
-PROJECT = [  # what `make env` and `make book` need, and who may use it
-    *("taskspace_utils/**/*.py", "data/**/*", "notebooks/*.md", "book/**/*", "scripts/**/*"),
-    *("Makefile", "pyproject.toml", "requirements.txt", "environment.yml", "jupytext.toml"),
+PROJECT = [  # what `make env`, `make book` and a wheel need, and who may use it
+    *("taskspace_utils/**/*.py", "taskspace_utils/*.md", "data/**/*", "notebooks/*.md"),
+    *("book/**/*", "scripts/**/*"),
+    *("Makefile", "pyproject.toml", "setup.py", "MANIFEST.in"),
+    *("requirements.txt", "environment.yml", "jupytext.toml"),
     *("_config.yml", "_toc.yml", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "CITATION.cff"),
     *("LICENSE", "LICENSE-text"),
 ]

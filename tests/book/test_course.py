@@ -68,7 +68,10 @@ def test_the_archive_holds_all_that_a_first_class_needs(archives):
     for name in ("handouts/be_the_model.html", "instructor/be_the_model.html"):
         assert b"Part 3" in files[name]
     assert b"wh_vs_that_no_gap" in files["instructor/sheet_a.html"]
-    for name in ("Makefile", "pyproject.toml", "requirements.txt", "taskspace_utils/cli.py"):
+    package = [p.relative_to(ROOT).as_posix() for p in (ROOT / "taskspace_utils").rglob("*")
+               if p.is_file() and "__pycache__" not in p.parts]  # fmt: skip
+    assert "taskspace_utils/report.md" in package  # what is no code is needed, too
+    for name in ("Makefile", "pyproject.toml", "setup.py", "requirements.txt", *package):
         assert files[f"project/{name}"] == (ROOT / name).read_bytes()
     assert not [name for name in files if "__pycache__" in name or name.endswith(".key")]
 
