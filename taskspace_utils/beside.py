@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 
 from taskspace_utils import spaces, store
-from taskspace_utils.placement import only
-from taskspace_utils.tables import Run, read_table, reference_run
+from taskspace_utils.tables import Run, only, read_table, reference_run
 
 REFERENCES = ("grammar", "blimp-8M")
 SHARED = 4  # fewest tasks in common by which two spaces are compared

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from taskspace_utils.tables import Run
+from taskspace_utils.tables import Run, only
 
 
 def flagged(run: Run, tuning: str | None = None, **where) -> pd.DataFrame:
@@ -28,10 +28,7 @@ def flagged(run: Run, tuning: str | None = None, **where) -> pd.DataFrame:
         rows.append({"role": role, "task": task, "reason": reason})
 
     def some(name: str, **also) -> pd.DataFrame:
-        table = run.table(name)
-        for column, wanted in (where | also).items():
-            table = table[table[column] == wanted]
-        return table.fillna({"flag": ""})
+        return only(run.table(name), where | also).fillna({"flag": ""})
 
     facts = some("tasks").set_index("task")
     for task in names:

@@ -15,7 +15,7 @@ import pandas as pd
 
 from taskspace_utils.hypotheses import lexical_space
 from taskspace_utils.spaces import square
-from taskspace_utils.tables import MODEL_KEYS, Run
+from taskspace_utils.tables import MODEL_KEYS, Run, only
 
 UNRELATED = 20  # fewest pairs of tasks to draw a line through
 SHAMS = 5  # fewest shams to be ranked among
@@ -27,13 +27,6 @@ def models_of(run: Run) -> list[dict]:
     table = run.table("accuracy")[MODEL_KEYS].drop_duplicates()
     rows = table.to_dict("records")
     return [{k: v for k, v in row.items() if v == v and v != ""} for row in rows]
-
-
-def only(table: pd.DataFrame, where: dict) -> pd.DataFrame:
-    """The rows of one model."""
-    for column, wanted in where.items():
-        table = table[table[column] == wanted]
-    return table
 
 
 def placed(run: Run, **where) -> pd.DataFrame:

@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 
 from taskspace_utils import beside, sample_size, sayings, store
-from taskspace_utils.placement import models_of, only, placed
+from taskspace_utils.placement import models_of, placed
 from taskspace_utils.sheet import Shown, page, paragraph, picture, table
-from taskspace_utils.tables import Run
+from taskspace_utils.tables import Run, only
 
 TEMPLATE = Path(__file__).with_suffix(".md")
 NEEDED = ("jupytext", "papermill", "ipykernel", "markdown_it")

@@ -15,9 +15,9 @@ import pandas as pd
 from scipy.stats import binomtest
 
 from taskspace_utils.gradients import MIN_RELIABILITY
-from taskspace_utils.placement import models_of, only, placed
+from taskspace_utils.placement import models_of, placed
 from taskspace_utils.sample_size import needed
-from taskspace_utils.tables import Run
+from taskspace_utils.tables import Run, only
 
 SURE = 0.95  # of draws, of unrelated pairs, of shams: what must lie on one side
 BAG = 0.9  # accuracy of a bag of words from which a task needs no order of words

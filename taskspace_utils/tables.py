@@ -243,6 +243,13 @@ class Run:
         return read_table(path)
 
 
+def only(table: pd.DataFrame, where: Mapping[str, object]) -> pd.DataFrame:
+    """The rows that have all the given values, such as those of one model; maybe none."""
+    for column, wanted in where.items():
+        table = table[table[column] == wanted]
+    return table
+
+
 def same_scoring(*runs: Run | None) -> None:
     """Refuse to put runs side by side whose numbers are different quantities.
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from taskspace_utils import figures
+from taskspace_utils import figures, tables
 from taskspace_utils.spaces import ordered, square, transfer
 from taskspace_utils.tables import Run
 
@@ -40,9 +40,8 @@ def load(run: Run, value: str = "cosine", tuning: str | None = None, **where) ->
 
 
 def only(table: pd.DataFrame, where: dict) -> pd.DataFrame:
-    """The rows of one model: those that have all the given values."""
-    for column, wanted in where.items():
-        table = table[table[column] == wanted]
+    """As `tables.only`; a ValueError where there are none, for then there is nothing to draw."""
+    table = tables.only(table, where)
     if table.empty:
         raise ValueError(f"the run has no rows with {where}")
     return table
