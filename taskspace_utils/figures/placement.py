@@ -19,7 +19,7 @@ def load(run: Run, most: int = 6, **where) -> pd.DataFrame:
 
     Returns:
         columns a, b, corrected, corrected_low, corrected_high, expected (by words), own (is b a
-        placed task too), name (of the model, where one is named).
+        placed task too).
     """
     table = placed(run, **where).dropna(subset="corrected").groupby("a").head(most)
     columns = ["a", "b", "corrected", "corrected_low", "corrected_high", "expected", "own"]
