@@ -104,10 +104,11 @@ def score(options) -> None:
     from taskspace_utils.models import chosen_hardware
 
     store.new_folder(options.out, "manifest.json")
-    pairs, kind = _pairs_of(options), options.scoring
-    lm = opening.load_model(
-        options.model, options.revision, options.bos, *chosen_hardware(), kind
-    )  # fmt: skip
+    one, *others = _sources(options)
+    if others:
+        raise InputError("--revision: `score` takes one; `probe` makes a run of several")
+    pairs = _pairs_of(options)
+    lm = opening.load_model(one.model, one.revision, one.bos, *chosen_hardware(), one.scoring)
     _legible(lm, pairs)
     table, each = opening.score(lm, pairs)
     columns = ["task", "pair_id", "log_p_good", "log_p_bad", "margin"]
@@ -116,7 +117,7 @@ def score(options) -> None:
         "model": lm.name,
         "weights": lm.weights,
         "bos": lm.bos,
-        "scoring": kind,
+        "scoring": one.scoring,
         "pairs": store.text_key(map(repr, pairs.itertuples(index=False))),
         "method": store.method_version(),
         "versions": store.versions(),
@@ -186,7 +187,7 @@ def probe(options) -> None:
         _report(run)
 
 
-def _sources(options, params: str) -> list:
+def _sources(options, params: str = "") -> list:
     """Where the models come from: one, or one a revision."""
     from taskspace_utils.cells import Source
 

@@ -174,6 +174,15 @@ def test_several_checkpoints_are_one_run(home, capsys):
     assert "no checkpoint step-9; there are step-1, step-2" in capsys.readouterr().err
 
 
+def test_one_checkpoint_of_a_folder_is_scored(home, capsys):
+    options = ["--model", home / "model", "--pairs", home / "mine.csv", "--out", home / "scores"]
+    command = ["score", *map(str, options), "--revision"]
+    assert cli.main([*command, "step-1,step-2"]) == 2
+    assert "`score` takes one" in capsys.readouterr().err
+    assert cli.main([*command, "step-2"]) == 0
+    assert set(Run(home / "scores").table("accuracy")["model"]) == {"step-2"}
+
+
 def test_a_part_of_the_weights_is_named_everywhere(home):
     assert probe(home, "lora", "--preset", "quick", "--params", "lora-2") == 0
     run = Run(home / "lora")
