@@ -218,7 +218,7 @@ def _report(run) -> None:
     from taskspace_utils import report
 
     if missing := report.missing():
-        say(f"no report: {', '.join(missing)} not installed; `pip install taskspace-utils[report]`")
+        say(f"no report: {', '.join(missing)} not installed; `pip install {' '.join(missing)}`")
         return
     for path in report.write(run):
         say(f"report: {path}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 import tempfile
 from collections.abc import Callable
-from importlib.util import find_spec
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import numpy as np
@@ -21,13 +21,19 @@ from taskspace_utils.sheet import Shown, page, paragraph, picture, table
 from taskspace_utils.tables import Run, only
 
 TEMPLATE = Path(__file__).with_suffix(".md")
-NEEDED = ("jupytext", "papermill", "ipykernel", "markdown_it")
+NEEDED = ("jupytext", "papermill", "ipykernel", "markdown-it-py")  # as pip calls them
 NEAREST = 6  # neighbours of a task that are shown
 
 
 def missing() -> list[str]:
     """What a report needs and this environment lacks; names of packages."""
-    return [name for name in NEEDED if find_spec(name) is None]
+    found = []
+    for name in NEEDED:
+        try:
+            distribution(name)
+        except PackageNotFoundError:
+            found.append(name)
+    return found
 
 
 def write(run: Run) -> tuple[Path, Path]:

@@ -139,7 +139,8 @@ def test_a_section_that_fails_is_named(reported, home):
 def test_without_what_a_report_needs_the_tables_are_still_written(home, monkeypatch, capsys):
     monkeypatch.setattr(report, "NEEDED", ("papermill", "no_such_package"))
     assert probe(home, "bare", "--preset", "quick") == 0
-    assert "no report: no_such_package not installed" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "no report: no_such_package not installed; `pip install no_such_package`" in said
     assert Run(home / "bare").has("gradient")
     assert not (home / "bare" / "report.html").exists()
 
