@@ -14,7 +14,7 @@ import pandas as pd
 
 from taskspace_utils import claims, families, figures
 from taskspace_utils.explore.atlas import Views, limit, pixels
-from taskspace_utils.explore.doubts import by_phenomenon, neighbourhood
+from taskspace_utils.explore.doubts import LEVEL, by_phenomenon, neighbourhood
 from taskspace_utils.explore.gains import at_target, costs
 from taskspace_utils.explore.groups import NONE, grouping
 from taskspace_utils.explore.rules import rules_of, under
@@ -217,7 +217,7 @@ def doubt_widget(
 
     tasks = [(figures.readable(name), name) for name in by_phenomenon(labels, space)["task"]]
     task = w.Dropdown(options=tasks, description="task")
-    level = w.IntSlider(value=95, min=50, max=99, description="exceed (%)")
+    level = w.IntSlider(value=round(100 * LEVEL), min=50, max=99, description="exceed (%)")
     raised = [w.Checkbox(value=False, description=name) for name in doubts]
     shown, said = w.Checkbox(value=False, description="show what was planted"), w.HTML()
 
