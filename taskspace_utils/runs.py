@@ -24,7 +24,6 @@ from taskspace_utils.cells import (
     cell_jobs,
     keep_inputs,
     ladder_cells,
-    present_code,
     probing_cells,
     tables_of,
 )
@@ -94,15 +93,8 @@ def corpus(profile: Profile | str):
 
 def training_folder(profile: Profile, scale: str, seed: int) -> Path:
     """Where the store keeps this training's checkpoints."""
-    key = store.key_of(_about_training(profile, scale, seed))
+    key = store.key_of(trainings.made_of(scale, corpus(profile), seed))
     return store.store_path("models", f"{scale}-seed{seed}-{key}")
-
-
-def _about_training(profile: Profile, scale: str, seed: int) -> dict:
-    from taskspace_utils.scales import load_scale
-
-    about = {"scale": vars(load_scale(scale)), "seed": seed, "corpus": corpus(profile).key}
-    return about | store.hardware() | present_code("training")
 
 
 def checkpoint(profile: Profile | str, scale: str, step: int, seed: int = 0):
@@ -142,9 +134,9 @@ def _train(profile: Profile, scale: str, seed: int, planned: Path | None = None)
             "started: start it again"
         )
     extra = (*profile.probe_at, *profile.transfer_at)
-    about = _about_training(profile, scale, seed)
-    about |= {"language": profile.language, "data": data_key(profile.language)}
     text, steps = corpus(profile), profile.steps
+    about = trainings.made_of(scale, text, seed)
+    about |= {"language": profile.language, "data": data_key(profile.language)}
     return trainings.train(folder, load_scale(scale), text, steps, seed, extra, about)
 
 

@@ -43,6 +43,23 @@ def train(folder: Path, scale, corpus, steps: int, seed: int, also_at=(), about=
     return folder
 
 
+def made_of(scale: str, corpus, seed: int) -> dict:
+    """What decides a training, but for its length: the key of its folder is made of this.
+
+    Args:
+        scale: of `data/scales.yml`.
+        corpus: a `pretraining.Corpus`.
+
+    Raises:
+        InputError: there is no such scale.
+    """
+    from taskspace_utils.cells import present_code
+    from taskspace_utils.scales import load_scale
+
+    about = {"scale": vars(load_scale(scale)), "seed": seed, "corpus": corpus.key}
+    return about | store.hardware() | present_code("training")
+
+
 def kept(name: str, corpus, scale: str, steps: int, seed: int) -> Path:
     """The checkpoints of a model of any text, which is trained when it is first asked for.
 
@@ -58,15 +75,12 @@ def kept(name: str, corpus, scale: str, steps: int, seed: int) -> Path:
     """
     import torch
 
-    from taskspace_utils.cells import present_code
     from taskspace_utils.scales import load_scale
 
     torch.set_num_threads(1)  # with more, sums are added up in another order
-    row = load_scale(scale)
-    about = {"scale": vars(row), "seed": seed, "corpus": corpus.key}
-    about |= store.hardware() | present_code("training")
+    about = made_of(scale, corpus, seed)
     folder = store.store_path("models", f"{name}-seed{seed}-{store.key_of(about)}")
-    return train(folder, row, corpus, steps, seed, about=about)
+    return train(folder, load_scale(scale), corpus, steps, seed, about=about)
 
 
 def sound(folder: Path) -> bool:
