@@ -33,15 +33,15 @@ Texts = dict[str, tuple[str, ...]]  # lines of neutral text on which harm is mea
 class Source:
     """Where a model comes from, so that a worker process can load it for itself.
 
-    Attributes:
-        params: which of its weights are free to move; see `partial.restrict`.
+    Fields are as of `opening.load_model`; `params` says which of its weights are free to move, see
+    `partial.restrict`.
     """
 
     model: str
     revision: str | None = None
     bos: str = "auto"
     params: str = ""
-    scoring: str = "causal"  # or "pseudo"
+    scoring: str = "causal"
 
 
 @dataclass(frozen=True)

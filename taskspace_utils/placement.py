@@ -26,7 +26,7 @@ def models_of(run: Run) -> list[dict]:
     """What tells the run's models apart: a dict of keys a model, to be given as `**where`."""
     table = run.table("accuracy")[MODEL_KEYS].drop_duplicates()
     rows = table.to_dict("records")
-    return [{k: v for k, v in row.items() if v == v and v != ""} for row in rows]
+    return [{k: v for k, v in row.items() if pd.notna(v) and v != ""} for row in rows]
 
 
 def placed(run: Run, **where) -> pd.DataFrame:
