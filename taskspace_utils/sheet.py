@@ -71,7 +71,7 @@ class Shown:
         self.text = text
 
     def _repr_html_(self) -> str:
-        return self.text
+        return f'<div class="ts-report">{self.text}</div>'
 
     def __repr__(self) -> str:
         """Its text alone, where there is no page: rows as lines, cells apart."""

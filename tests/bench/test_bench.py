@@ -263,7 +263,7 @@ def test_two_workers_prove_nothing_on_a_busy_machine(tiny, monkeypatch):
         def table(name):
             return np.array([name]).view(type("Table", (np.ndarray,), {"equals": np.array_equal}))
 
-    monkeypatch.setattr(workers.runs, "probe", lambda *_, **__: Done)
+    monkeypatch.setattr(workers.probes, "probe", lambda *_, **__: Done)
     for others, refused in ((0.0, False), (0.5, True)):
         monkeypatch.setattr(workers, "busy", lambda others=others: others)
         monkeypatch.setattr(workers, "scatter", lambda _: 0.0)
