@@ -67,12 +67,24 @@ def restrict(lm: LanguageModel, params: str) -> LanguageModel:
 
 
 def _blocks(lm: LanguageModel) -> list[torch.nn.Module]:
-    """A model's blocks, first to last: its list of as many modules as it has layers."""
-    layers = getattr(lm.model.config.get_text_config(), "num_hidden_layers", None)
-    for module in lm.model.modules():
-        if isinstance(module, torch.nn.ModuleList) and len(module) == layers:
-            return list(module)
+    """A model's blocks, first to last: its list of as many modules as it has layers.
+
+    An encoder-decoder has two such lists, and its decoder's blocks come after its encoder's.
+    """
+    model = lm.model
+    if model.config.is_encoder_decoder:  # as many as they have: the two can differ
+        sides = [model.model.get_encoder(), model.model.get_decoder()]
+        lists = [m for side in sides for m in _lists(side)[:1]]
+    else:
+        layers = getattr(model.config.get_text_config(), "num_hidden_layers", None)
+        lists = [m for m in _lists(model) if len(m) == layers][:1]
+    if lists:
+        return [block for some in lists for block in some]
     raise InputError(f"--params: {lm.name} has no list of blocks that could be chosen from")
+
+
+def _lists(model: torch.nn.Module) -> list[torch.nn.ModuleList]:
+    return [m for m in model.modules() if isinstance(m, torch.nn.ModuleList)]
 
 
 class _Addition(torch.nn.Module):

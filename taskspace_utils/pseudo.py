@@ -185,6 +185,11 @@ class Gaps(torch.nn.Module):
         super().__init__()
         self.model, self.special, self.asking = model, special, asking
 
+    @property
+    def config(self):
+        """The wrapped model's."""
+        return self.model.config
+
     def get_output_embeddings(self) -> torch.nn.Module | None:
         """The wrapped model's."""
         return self.model.get_output_embeddings()

@@ -23,6 +23,7 @@ from taskspace_utils import (
     ftgd,
     gradients,
     opening,
+    partial,
     probing,
     pseudo,
     scoring,
@@ -412,3 +413,30 @@ def test_harm_on_text_is_not_measured(folders, tmp_path, capsys):
     )  # fmt: skip
     assert status == 2
     assert "--text: harm" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", list(BUILDERS))
+@pytest.mark.parametrize("params", ["blocks", "last-1", "lora-2"])
+def test_a_part_of_the_weights_is_that_part_of_the_gradient(kind, params, load):
+    some = toys.pairs_of({"agree": [("the dog sleeps .", "the dog sleep .")] * 4})
+    found = []
+    for lm in (load(kind), partial.restrict(load(kind), params)):
+        named = ftgd.parameters(lm.model)
+        sizes = [p.numel() for p in named.values()]
+        found.append(dict(zip(named, ftgd.loss_gradient(lm, some)[0].split(sizes), strict=True)))
+    whole, part = found
+    assert lm.name.endswith(f"+{params}")
+    assert 0 < sum(map(len, part.values())) < sum(map(len, whole.values()))
+    both = {
+        "blocks": {"encoder", "decoder"},
+        "last-1": {"decoder"},
+        "lora-2": {"encoder", "decoder"},
+    }
+    if lm.model.config.is_encoder_decoder:  # its last block is the decoder's
+        sides = {side for name in part for side in ("encoder", "decoder") if f".{side}." in name}
+        assert sides == both[params]
+    if params != "lora-2":
+        assert part.keys() < whole.keys()
+        assert not any(name.endswith(("_embeddings.weight", "shared.weight")) for name in part)
+        for name, gradient in part.items():
+            torch.testing.assert_close(gradient, whole[name], rtol=1e-4, atol=1e-6)
