@@ -40,7 +40,7 @@ def collected(folder: str | Path, root: Path | None = None) -> pd.DataFrame:
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder: name the one in which the files of scores lie")
     known = {lab.name: lab.exercises for lab in labs.labs(root)}
-    files = sorted(path for path in folder.rglob("*.json") if SCORES.search(path.name))
+    files = sorted(p for p in folder.rglob("*.json") if SCORES.search(p.name) and p.is_file())
     if not files:
         raise InputError(f"{folder}: no file in it is called like scores-lab_1.json")
     return pd.DataFrame([_row(path, folder, known) for path in files], columns=COLUMNS)
@@ -55,7 +55,7 @@ def _row(path: Path, folder: Path, known: Mapping[str, tuple[str, ...]]) -> dict
     try:
         scores = json.loads(path.read_text(encoding="utf-8"))
         counts = {name: (one["passed"], one["of"]) for name, one in scores.items()}
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return row | {"unfinished": "", "trouble": "not a file of scores"}
     trouble = _impossible(counts, known.get(lab, ()))
     if trouble:
@@ -67,16 +67,19 @@ def _row(path: Path, folder: Path, known: Mapping[str, tuple[str, ...]]) -> dict
 
 
 def _impossible(counts: Mapping[str, tuple], wanted: tuple[str, ...]) -> str:
-    if set(counts) != set(wanted):
+    if not wanted or set(counts) != set(wanted):
         return f"not the exercises of this lab, which are {', '.join(wanted) or 'unknown'}"
     for name, (done, of) in counts.items():
-        if of != len(exercises.stages(name)) or done not in range(of + 1):
-            return f"{name}: {done} of {of} passed, but it has {len(exercises.stages(name))} stages"
+        whole = type(of) is int and type(done) is int  # True and 1.0 are no counts of stages
+        stages = len(exercises.stages(name))
+        if not whole or of != stages or not 0 <= done <= of:
+            said = f"{str(done)[:20]} of {str(of)[:20]}"
+            return f"{name}: {said} passed, but it has {stages} stages"
     return ""
 
 
 def _when(path: Path) -> str:
     try:
         return str(json.loads(path.read_text(encoding="utf-8"))["written"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return ""

@@ -51,6 +51,8 @@ def test_names_in_file_names_will_do(handed_in):
     [
         (lambda s: s[LAB.exercises[0]].update(passed=99, of=99), "it has"),
         (lambda s: s[LAB.exercises[0]].update(passed=-1), "it has"),
+        (lambda s: s[LAB.exercises[0]].update(of=3.0), "it has"),
+        (lambda s: s[LAB.exercises[0]].update(passed=True), "it has"),
         (lambda s: s.pop(LAB.exercises[-1]), "not the exercises of this lab"),
         (lambda s: s.update(own={"passed": 3, "of": 3, "hint": ""}), "not the exercises"),
         (lambda s: s[LAB.exercises[0]].pop("of"), "not a file of scores"),
@@ -71,6 +73,17 @@ def test_a_torn_file_does_not_stop_the_others(handed_in):
     table = gradebook.collected(handed_in).set_index("student")
     assert table.loc["ada", "trouble"] == "not a file of scores"
     assert table.loc["carol", "share"] == 0
+
+
+@pytest.mark.parametrize(("name", "text"), [("scores-foo", "{}"), ("scores-lab_1", "[" * 10**5)])
+def test_an_empty_or_endless_file_does_not_stop_the_others(handed_in, name, text):
+    (handed_in / "eve").mkdir()
+    (handed_in / "eve" / f"{name}.json").write_text(text, encoding="utf-8")
+    (handed_in / "dan" / f"{name}.json").mkdir(parents=True)
+    table = gradebook.collected(handed_in).set_index("student")
+    assert table.loc["eve", "trouble"].startswith("not ")
+    assert table.loc["carol", "share"] == 0
+    assert "dan" not in table.index
 
 
 def test_a_folder_without_scores_says_what_is_looked_for(tmp_path):
