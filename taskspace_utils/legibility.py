@@ -88,7 +88,13 @@ def check_tokens(lm, pairs: pd.DataFrame) -> list[str]:
             `encode` says.
     """
     sentences = list(dict.fromkeys([*pairs["good"], *pairs["bad"]]))
-    lm.encode(sentences)  # says which words are unknown
+    top = max(map(max, lm.encode(sentences)), default=0)  # says which words are unknown
+    table = lm.model.get_input_embeddings() if hasattr(lm.model, "get_input_embeddings") else None
+    if table is not None and top >= len(table.weight):
+        raise InputError(
+            f"the tokenizer of {lm.name} writes token {top}, and the model has only "
+            f"{len(table.weight)}: they are not of one model, so save both anew side by side"
+        )
     coded = dict(zip(sentences, _coded(lm.tokenizer, sentences), strict=True))
     lost = _where(pairs, lambda good, bad: coded[good][1] | coded[bad][1])
     if lost:

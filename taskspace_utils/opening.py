@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
+from huggingface_hub.errors import StrictDataclassError
 
 from taskspace_utils import models
 from taskspace_utils.models import LanguageModel
@@ -21,6 +22,8 @@ from taskspace_utils.store import InputError
 SCORINGS = ("causal", "pseudo")
 # Heads, as class names end, whose outputs are words; every other "For…" tells of another task.
 OF_WORDS = {"CausalLM", "ConditionalGeneration", "MaskedLM", "PreTraining", "Seq2SeqLM"}
+
+ODD = (ArithmeticError, AttributeError, LookupError, TypeError, StrictDataclassError)
 
 
 def load_model(
@@ -48,6 +51,7 @@ def load_model(
     local = Path(source).is_dir()
     if local:
         _check_kind(_config_of(Path(source)), str(source), scoring)
+        _check_card(Path(source))
     try:
         if scoring == "pseudo":
             from taskspace_utils import pseudo
@@ -59,6 +63,12 @@ def load_model(
         if not local and (verdict := _verdict_of_hub(error, str(source), revision)):
             raise InputError(verdict) from error
         raise
+    except ODD as error:  # what a configuration can make of a model's own code
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:400]
+        raise InputError(
+            f"{source}: its configuration or tokenizer is broken ({reason}). Save the model again, "
+            "or fetch it anew"
+        ) from error
     if not local:
         model = lm.model.model if scoring == "pseudo" else lm.model
         _check_kind(model.config.to_dict(), str(source), scoring)
@@ -78,6 +88,23 @@ def _config_of(folder: Path) -> dict:
     except (OSError, ValueError):
         return {}  # said better by what loads it
     return found if isinstance(found, dict) else {}
+
+
+def _check_card(folder: Path) -> None:
+    """A card that was cut off, or isn't ours, would be a model of no or another step."""
+    if not (path := folder / models.CARD).is_file():
+        return
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+        kinds = {"name": str, "scale": str, "seed": int, "step": int}
+        sound = all(isinstance(card[name], kinds[name]) for name in kinds if name in card)
+    except (ValueError, TypeError, RecursionError):
+        sound = False
+    if not (sound and isinstance(card, dict)):
+        raise InputError(
+            f"{path}: broken. It says which scale, seed and step a checkpoint of ours is; train it "
+            "again, or delete the file if the model is another's"
+        )
 
 
 def _check_kind(config: dict, source: str, scoring: str) -> None:

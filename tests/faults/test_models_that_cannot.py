@@ -337,3 +337,32 @@ def test_a_hub_that_gives_nothing(there, hub, tmp_path):
 def test_a_hub_that_must_not_be_asked(scoring, refused):
     said = refused("someone/away", PAIRS, "--scoring", scoring)
     assert "out of reach (HF_HUB_OFFLINE is set)" in said
+
+
+BROKEN_CARDS = ["{", "[]", '{"name": ["a"]}', '{"step": "last"}']
+
+
+@pytest.mark.parametrize("card", BROKEN_CARDS)
+def test_a_card_that_was_cut_off(card, tmp_path, refused):
+    tokens = words_tokenizer()
+    folder = saved(tmp_path / "model", hf.GPT2LMHeadModel(gpt2_config(len(tokens))), tokens)
+    (folder / models.CARD).write_text(card, encoding="utf-8")
+    assert re.search(r"taskspaces\.json: broken.*train it again", refused(folder))
+
+
+@pytest.mark.parametrize("change", [{"n_head": 0}, {"n_layer": "x"}])
+def test_a_configuration_that_no_model_can_have(change, tmp_path, refused):
+    tokens = words_tokenizer()
+    folder = saved(tmp_path / "model", hf.GPT2LMHeadModel(gpt2_config(len(tokens))), tokens)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | change))
+    assert "its configuration or tokenizer is broken" in refused(folder)
+
+
+def test_a_tokenizer_of_a_larger_model(tmp_path, refused):
+    tokens = words_tokenizer()
+    folder = saved(tmp_path / "model", hf.GPT2LMHeadModel(gpt2_config(len(tokens))), None)
+    tokens.add_tokens([*(f"dog{i}" for i in range(4)), "sleep"])
+    tokens.save_pretrained(folder)
+    more = [(f"the dog{i} sleeps .", f"the dog{i} sleep .") for i in range(4)]
+    assert re.search("writes token .* not of one model", refused(folder, more))
