@@ -303,12 +303,13 @@ def plan(
     vectors = 2 * tasks if "gradient" in methods else 0
     workers = min(os.cpu_count() or 1, tasks)
     memory = size * 4 * (vectors + 6 * workers) / 1e9 + 0.6 * workers
+    of = "each task" if sources is None else f"{sources} tasks"
+    taught = f"; {tunings} tunings of {of}" if "transfer" in methods else ""
     shown = pairs.index[:2] if len(pairs) > 1 else pairs.index
     lines = [
         f"model     {lm.name}: {size / 1e6:.2f} million parameters, BOS policy {lm.bos}",
         f"tasks     {tasks}, {len(pairs)} pairs, {lengths.sum()} tokens",
-        f"methods   {', '.join(methods)}; {tunings} tunings of "
-        + ("each task" if sources is None else f"{sources} tasks"),
+        f"methods   {', '.join(methods)}{taught}",
         f"minutes   about {passes / rate / 60 / workers:.0f} with {workers} processes",
         f"memory    about {memory:.1f} GB",
         f"disk      about {(tasks**2 * 250 * (1 + tunings)) / 1e6:.1f} MB",

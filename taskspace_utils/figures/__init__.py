@@ -87,6 +87,11 @@ def readable(name: str) -> str:
     return str(name).replace("_", " ")
 
 
+def label(name: str) -> str:
+    """The same for a figure, where a dollar sign would begin a formula."""
+    return readable(name).replace("$", r"\$")
+
+
 def beside(
     load: Callable[[tables.Run], pd.DataFrame], live: tables.Run, reference: tables.Run | None
 ) -> pd.DataFrame:

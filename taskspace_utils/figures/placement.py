@@ -40,12 +40,12 @@ def plot(table: pd.DataFrame) -> Figure:
                   color=figures.COLOURS[0], linewidth=1.5)  # fmt: skip
         ax.plot(some["corrected"], some.index, "o", color=figures.COLOURS[0], label="measured")
         ax.plot(some["expected"], some.index, "x", color=figures.COLOURS[1], label="by words")
-        names = [figures.readable(b) + (" (own)" if own else "")
+        names = [figures.label(b) + (" (own)" if own else "")
                  for b, own in zip(some["b"], some["own"], strict=True)]  # fmt: skip
         ax.set_yticks(some.index, names, fontsize=8)
         ax.set_ylim(-0.7, len(some) - 0.3)
         ax.axvline(0, color="black", linewidth=0.5, linestyle=":")
-        ax.set_title(figures.readable(task), loc="left", fontsize=9)
+        ax.set_title(figures.label(task), loc="left", fontsize=9)
     axes[-1, 0].set_xlabel("corrected cosine")
     axes[0, 0].legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, fontsize=8)
     return fig

@@ -80,7 +80,7 @@ def plot(table: pd.DataFrame, limit: float | None = None) -> Figure:
     middles = [(i + j - 1) / 2 for i, j in pairwise(starts)]
     places = middles if many else range(len(names))
     labels = [phenomena[i] for i in starts[:-1]] if many else names
-    labels = [figures.readable(label) for label in labels]
+    labels = [figures.label(label) for label in labels]
     ax.set_yticks(places, labels, fontsize=8)
     ax.set_xticks(places, labels, rotation=90, fontsize=8)
     ax.set(ylabel="source task (a)", xlabel="target task (b)")

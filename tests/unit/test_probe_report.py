@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from html.parser import HTMLParser
@@ -12,6 +13,7 @@ import pandas as pd
 import pytest
 
 from taskspace_utils import cli, context, report, scales
+from taskspace_utils.figures import placement, space
 from taskspace_utils.pairs import write_pairs
 from taskspace_utils.tables import Run
 
@@ -158,6 +160,26 @@ def test_fewer_cells(home, monkeypatch):
         expected = whole.loc[part.index, column]  # other sentences beside them: other rounding
         pd.testing.assert_series_equal(part[column], expected, check_exact=False, atol=1e-5)
     assert Run(home / "part").manifest["targets"] == ["plural", "reflexive"]
+
+
+def test_a_plan_of_gradients_names_no_tunings(home, capsys):
+    assert probe(home, "planned", "--preset", "quick", "--plan") == 0
+    assert re.search(r"^methods +gradient$", capsys.readouterr().out, re.MULTILINE)
+    assert not (home / "planned").exists()
+
+
+def test_names_with_dollar_signs_are_no_formulas():
+    names = ["$x_{$", "a $1 b $2"]
+    cells = pd.DataFrame([(a, b, 0.5) for a in names for b in names],
+                         columns=["source", "target", "value"])  # fmt: skip
+    drawn = [space.plot(cells.assign(phenomenon="$", name="cosine"))]
+    near = {"a": names, "b": names[::-1], "corrected": 0.5, "corrected_low": 0.4}
+    near |= {"corrected_high": 0.6, "expected": 0.1, "own": False}
+    drawn.append(placement.plot(pd.DataFrame(near)))
+    for one in drawn:
+        one.savefig(io.BytesIO())
+        labels = {text.get_text() for ax in one.axes for text in ax.get_yticklabels()}
+        assert {text.replace("$", r"\$") for text in ("$x {$", "a $1 b $2")} <= labels
 
 
 def test_several_checkpoints_are_one_run(home, capsys):
