@@ -40,7 +40,7 @@ def write(run: Run) -> tuple[Path, Path]:
     """Write `report.ipynb` and `report.html` into a run folder.
 
     Raises:
-        InputError: the run has no accuracies, so it is none of a probe.
+        InputError: the run is none of a probe, or not as it was written.
         BuildError: a cell of the notebook failed.
     """
     import nbformat
@@ -49,6 +49,7 @@ def write(run: Run) -> tuple[Path, Path]:
 
     if not run.has("accuracy"):
         raise store.InputError(f"{run.folder} has no table of accuracies: probe a model first")
+    _check(run)
     with tempfile.TemporaryDirectory(prefix="taskspaces-") as folder:
         target = Path(folder, "report.ipynb")
         nbformat.write(chapters.read_chapter(TEMPLATE), target)
@@ -64,6 +65,21 @@ def write(run: Run) -> tuple[Path, Path]:
             cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
     first = store.write_atomic(run.folder / "report.ipynb", nbformat.writes(notebook))
     return first, store.write_atomic(run.folder / "report.html", page(notebook))
+
+
+def _check(run: Run) -> None:
+    """Refuse a run whose numbers may not be those that were measured."""
+    again = "`taskspaces probe` with the same options makes it again, from what it has kept"
+    tasks, sums = run.manifest.get("tasks"), run.manifest.get("sha256")
+    own = run.manifest.get("own", tasks)
+    named = all(isinstance(some, list) and some for some in (tasks, own))
+    if not named or not isinstance(sums, dict) or [task for task in own if task not in tasks]:
+        raise store.InputError(
+            f"{run.folder}: its manifest.json does not say which tasks were probed, so it is no "
+            f"run of a probe, or was edited. {again}"
+        )
+    if faults := run.faults():
+        raise store.InputError(f"{'; '.join(faults[:3])}: no report on other numbers. {again}")
 
 
 # ------------------------------------------------------------------------------------- the sections
