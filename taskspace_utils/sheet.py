@@ -10,6 +10,7 @@ import base64
 import html
 import io
 import re
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -118,11 +119,19 @@ def paragraph(text: str) -> str:
 
 
 def picture(figure, alt: str) -> str:
-    """A figure as a picture inside the page."""
+    """A figure as a picture inside the page; says so where its font lacks a script's letters."""
     import matplotlib.pyplot as plt
 
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        figure.savefig(buffer, format="png", dpi=110)
     plt.close(figure)
+    lacking = [one for one in said if "missing from font" in str(one.message)]
+    for other in (one for one in said if one not in lacking):
+        warnings.warn(other.message, stacklevel=2)
+    note = "Letters that the picture's font lacks are boxes in it; the tables have them."
+    below = f"<figcaption>{html.escape(note)}</figcaption>" if lacking else ""
     data = base64.b64encode(buffer.getvalue()).decode()
-    return f'<figure><img alt="{html.escape(alt)}" src="data:image/png;base64,{data}"></figure>'
+    image = f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{data}">'
+    return f"<figure>{image}{below}</figure>"

@@ -82,14 +82,19 @@ def look(phenomena: pd.Series) -> dict[str, tuple[str, str]]:
     }
 
 
+LONGEST = 44  # letters of a label; longer ones would leave a figure no room
+
+
 def readable(name: str) -> str:
     """A task's or phenomenon's name as words."""
     return str(name).replace("_", " ")
 
 
 def label(name: str) -> str:
-    """The same for a figure, where a dollar sign would begin a formula."""
-    return readable(name).replace("$", r"\$")
+    """The same for a figure: not too long, and a dollar sign begins no formula."""
+    text = readable(name)
+    text = text if len(text) <= LONGEST else f"{text[: LONGEST // 2]}…{text[-LONGEST // 2 + 1 :]}"
+    return text.replace("$", r"\$")
 
 
 def beside(
