@@ -274,11 +274,13 @@ def plan(
     methods: Iterable[str],
     tunings: int,
     sources: int | None = None,
+    workers: int | None = None,
 ) -> str:
     """What a probe would take, from the sizes and one timed pass; runs nothing else.
 
     Args:
         sources: how many tasks are tuned; all by default.
+        workers: number of processes; a core one by default.
     """
     from taskspace_utils.ftgd import parameters
     from taskspace_utils.scoring import CHUNK_TOKENS, chunks, sequence_log_probabilities
@@ -301,7 +303,7 @@ def plan(
         passes += tunings * rows * (2 * evaluated + 12 * 3 * trained / tasks)
     size = sum(p.numel() for p in parameters(lm.model).values())
     vectors = 2 * tasks if "gradient" in methods else 0
-    workers = min(os.cpu_count() or 1, tasks)
+    workers = workers or min(os.cpu_count() or 1, tasks)
     memory = size * 4 * (vectors + 6 * workers) / 1e9 + 0.6 * workers
     of = "each task" if sources is None else f"{sources} tasks"
     taught = f"; {tunings} tunings of {of}" if "transfer" in methods else ""

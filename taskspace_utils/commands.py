@@ -156,7 +156,7 @@ def probe(options) -> None:
     sources = context.chosen(options.sources or default, pairs["task"].unique(), "--sources")
     targets = context.chosen(options.targets, pairs["task"].unique(), "--targets")
     about = {"pair_seed": options.seed, "pairs_per_task": number, "preset": options.preset}
-    about |= {"context": options.context} if options.context else {}
+    about |= {"context": options.context, "own": own} if options.context else {}
     if "transfer" in methods and (few := context.too_few(pairs, {*sources, *targets})):
         if options.methods is not None:
             raise InputError(f"{few}. Write more pairs, or say --methods gradient")
@@ -172,13 +172,15 @@ def probe(options) -> None:
     models = _sources(options, partial.named(options.params))
     _legible(cells.loaded(models[0]), pairs)
     tunings = [{"k": k, "target": options.target} for k in options.k or preset["k"]]
+    placed = own if len(own) <= context.PLACED else ()
     if options.plan:
-        times = f"\nmodels    {len(models)}, each as above" if len(models) > 1 else ""
-        print(cells.plan(models[0], pairs, methods, len(tunings), len(sources)) + times)
+        work = cells.probing_cells(models[0], sources, tunings, methods, own=placed)
+        print(cells.plan(models[0], pairs, methods, len(tunings), len(sources), options.workers))
+        print(f"cells     {len(work)}" + f" of each of {len(models)} models" * (len(models) > 1))
         return
     run = probes.probe(
         models, pairs, options.out, methods, tunings, texts, about, options.workers,
-        options.scheduler, own=own if len(own) <= context.PLACED else (),
+        options.scheduler, own=placed,
         sources=sources if len(sources) < pairs["task"].nunique() else None,
         targets=targets if options.targets else None,
     )  # fmt: skip

@@ -12,7 +12,8 @@ from types import MappingProxyType
 
 import pandas as pd
 
-from taskspace_utils.store import InputError
+from taskspace_utils import legibility
+from taskspace_utils.store import InputError, say
 
 TRANSFER_PAIRS = 40  # of a task, half to tune on: fewer make a tuning and its evaluation chance
 PLACED = 24  # tasks at most that are placed with intervals; more are a space of their own
@@ -47,7 +48,11 @@ def with_context(
     if not context:
         return pairs, own
     around = _pairs_of(context, n, seed)
+    legibility.check_text(around)
+    same = sorted(set(own) & set(around["task"]))
     around = around[~around["task"].isin(own)]
+    if same and len(around):
+        say(f"left out of the context, for own tasks have these names: {', '.join(same)}")
     if around.empty:
         raise InputError(f"--context {context}: it has no task that --pairs doesn't have too")
     both = pd.concat([pairs, around], ignore_index=True)

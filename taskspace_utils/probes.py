@@ -24,6 +24,7 @@ from taskspace_utils.cells import (
     probing_cells,
     tables_of,
 )
+from taskspace_utils.legibility import check_tokens
 from taskspace_utils.store import InputError
 from taskspace_utils.tables import Run
 
@@ -64,13 +65,15 @@ def probe(
     for i, key in enumerate(keys):
         if key in keys[:i]:
             raise InputError(f"two of the models are called {key['model']}, of the same step")
+    for lm in found[1:]:  # of the first, who asks has been told
+        check_tokens(lm, pairs)
     several = lambda values: values[0] if len(values) == 1 else values  # noqa: E731
     tasks = sorted(pairs["task"].unique())
     asked = {"own": own, "sources": sources, "targets": targets}
     about = {
         "model": several([lm.name for lm in found]),
         "weights": several([lm.weights for lm in found]),
-        "bos": found[0].bos,
+        "bos": ", ".join(dict.fromkeys(lm.bos for lm in found)),
         "scoring": models[0].scoring,
         **({"params": models[0].params} if models[0].params else {}),
         **{name: sorted(some) for name, some in asked.items() if some},

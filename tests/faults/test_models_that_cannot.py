@@ -362,7 +362,7 @@ def test_a_configuration_that_no_model_can_have(change, tmp_path, refused):
 def test_a_tokenizer_of_a_larger_model(tmp_path, refused):
     tokens = words_tokenizer()
     folder = saved(tmp_path / "model", hf.GPT2LMHeadModel(gpt2_config(len(tokens))), None)
-    tokens.add_tokens([*(f"dog{i}" for i in range(4)), "sleep"])
+    tokens.add_tokens([*(f"dog{i}" for i in range(4)), "the", "sleep", "sleeps", "."])
     tokens.save_pretrained(folder)
     more = [(f"the dog{i} sleeps .", f"the dog{i} sleep .") for i in range(4)]
     assert re.search("writes token .* not of one model", refused(folder, more))

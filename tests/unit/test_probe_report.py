@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import nbformat
 import pandas as pd
 import pytest
 
-from taskspace_utils import cli, context, report, scales
+from taskspace_utils import cli, context, report, scales, sheet
 from taskspace_utils.figures import placement, space
 from taskspace_utils.pairs import write_pairs
 from taskspace_utils.tables import Run
@@ -131,6 +132,9 @@ def test_a_section_that_fails_is_named(reported, home):
     for path in reported.folder.iterdir():
         if not path.name.startswith(("lexical", "report")):
             (broken / path.name).write_bytes(path.read_bytes())
+    manifest = json.loads((broken / "manifest.json").read_text(encoding="utf-8"))
+    del manifest["sha256"]["lexical.csv"]
+    (broken / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     with pytest.raises(
         RuntimeError, match=r"the report in `report\.conclusions.*no table 'lexical'"
     ):
@@ -166,6 +170,109 @@ def test_a_plan_of_gradients_names_no_tunings(home, capsys):
     assert probe(home, "planned", "--preset", "quick", "--plan") == 0
     assert re.search(r"^methods +gradient$", capsys.readouterr().out, re.MULTILINE)
     assert not (home / "planned").exists()
+
+
+@pytest.mark.parametrize("more", [[], ["--sources", "agree,plural"], ["--methods", "gradient"]])
+def test_a_plan_names_the_work_that_is_done_then(more, home, monkeypatch, capsys):
+    monkeypatch.setattr(context, "TRANSFER_PAIRS", 8)
+    more = [*more, "--context", str(home / "around.csv"), "--no-report", "--target", "0.3"]
+    assert probe(home, "as-planned", *more, "--plan") == 0
+    planned = capsys.readouterr().out
+    assert "with 1 processes" in planned
+    assert probe(home, "as-planned", *more) == 0
+    done = re.search(r"(\d+) cells", capsys.readouterr().err)[1]
+    assert re.search(rf"^cells +{done}$", planned, re.MULTILINE)
+
+
+def test_many_tasks_of_ones_own_are_told_from_their_context(home, monkeypatch):
+    """Too many to be placed, and still one's own: the report is on them alone."""
+    monkeypatch.setattr(context, "PLACED", 0)
+    assert probe(home, "many", "--context", str(home / "around.csv"), "--preset", "quick",
+                 "--no-report") == 0  # fmt: skip
+    run = Run(home / "many")
+    assert not run.has("placement")
+    assert report.own_tasks(run) == [HOSTILE]
+    assert "context.csv, 3 tasks" in repr(report.about(run)).replace("around", "context")
+
+
+def test_a_context_is_checked_and_says_what_it_leaves_out(home, capsys):
+    both = toys.english(16)[["good", "bad", "task"]]
+    both[both["task"] == "agree"].to_csv(home / "agree.csv", index=False)
+    options = ["--model", home / "model" / "step-1", "--pairs", home / "agree.csv"]
+    options += ["--out", home / "left", "--preset", "quick", "--no-report", "--plan"]
+    options = [str(option) for option in options]
+    assert cli.main(["probe", *options, "--context", str(home / "around.csv")]) == 0
+    assert "left out of the context, for own tasks have these names: agree" in \
+        capsys.readouterr().err  # fmt: skip
+    both.assign(good=both["good"] + " Ã©").to_csv(home / "twice.csv", index=False)
+    assert cli.main(["probe", *options, "--context", str(home / "twice.csv")]) == 2
+    assert "UTF-8 that was once read as" in capsys.readouterr().err
+
+
+def test_every_checkpoints_tokenizer_is_looked_at(home, capsys):
+    folder = home / "mixed"
+    for name in ("step-1", "step-2"):
+        shutil.copytree(home / "model" / name, folder / name)
+    other = scales.new_tokenizer(scales.load_scale("XS"), ["other words altogether"])
+    other.save_pretrained(folder / "step-2")
+    options = [
+        "--model",
+        str(folder),
+        "--revision",
+        "step-1,step-2",
+        "--out",
+        str(home / "refused"),
+    ]
+    assert cli.main(["probe", *options, "--pairs", str(home / "mine.csv")]) == 2
+    said = capsys.readouterr().err
+    assert "the tokenizer of step-2 does not know" in said
+    assert "probing" not in said, "before any work"
+
+
+DAMAGES = {
+    "changed": (lambda run: edit(run / "accuracy.csv", lambda text: text.replace("0.", "1.")),
+                "accuracy.csv is not as it was written: no report"),
+    "cut": (lambda run: edit(run / "gradient.csv", lambda text: text[:200]),
+            "gradient.csv is not as it was written: no report"),
+    "gone": (lambda run: (run / "tasks.csv").unlink(), "tasks.csv is gone: no report"),
+    "no tasks": (lambda run: edit(run / "manifest.json", lambda text: text.replace(
+        '"tasks"', '"jobs"')), "manifest.json does not say which tasks"),
+    "other tasks": (lambda run: edit(run / "manifest.json", lambda text: text.replace(
+        '"own": [', '"own": ["x",')), "manifest.json does not say which tasks"),
+}  # fmt: skip
+
+
+def edit(path: Path, change) -> None:
+    path.write_text(change(path.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_run_that_was_changed_gets_no_report(damage, reported, tmp_path, capsys):
+    change, said = DAMAGES[damage]
+    shutil.copytree(reported.folder, tmp_path / "run")
+    for page in (tmp_path / "run").glob("report.*"):
+        page.unlink()
+    change(tmp_path / "run")
+    assert cli.main(["report", str(tmp_path / "run")]) == 2
+    assert said in capsys.readouterr().err
+    assert not list((tmp_path / "run").glob("report.*"))
+
+
+def test_scores_alone_are_no_probe(home, capsys):
+    options = ["--model", str(home / "model" / "step-1"), "--pairs", str(home / "mine.csv")]
+    assert cli.main(["score", *options, "--out", str(home / "scores")]) == 0
+    assert cli.main(["report", str(home / "scores")]) == 2
+    assert "no run of a probe" in capsys.readouterr().err
+
+
+def test_letters_that_a_font_lacks_and_names_without_end_stand_in_a_report():
+    names = ["任务", "L" * 300, "x"]
+    cells = pd.DataFrame([(a, b, 0.5) for a in names for b in names],
+                         columns=["source", "target", "value"])  # fmt: skip
+    drawn = sheet.picture(space.plot(cells.assign(phenomenon="p", name="cosine")), "map")
+    assert "<figcaption>Letters that the picture's font lacks" in drawn.replace("&#x27;", "'")
+    cells = cells[~cells.isin(["任务"]).any(axis=1)].assign(phenomenon="p", name="cosine")
+    assert "figcaption" not in sheet.picture(space.plot(cells), "map")
 
 
 def test_names_with_dollar_signs_are_no_formulas():
