@@ -36,9 +36,10 @@ def generate(options) -> None:
 def check_pairs(options) -> None:
     """Print what is wrong or confounded in pairs."""
     from taskspace_utils.checks import as_text, check_table
-    from taskspace_utils.legibility import encoding_faults
+    from taskspace_utils.legibility import check_header, encoding_faults
     from taskspace_utils.pairs import Fault, scan_pairs
 
+    check_header(options.path)
     pairs, faults = scan_pairs(options.path)
     for place, what in encoding_faults(pairs):
         file, line = pairs[["file", "line"]].iloc[place]
@@ -81,8 +82,15 @@ def _pairs_of(options):
     from taskspace_utils import legibility
     from taskspace_utils.pairs import read_pairs, scan_pairs
 
+    legibility.check_header(options.pairs)
     pairs = read_pairs(options.pairs, options.strict, options.skip_faulty)
     legibility.check_text(pairs)
+    again = int(pairs.duplicated(["task", "good", "bad"]).sum())
+    same = int((pairs["good"] == pairs["bad"]).sum())
+    if again or same:
+        say(f"warning: {again} pairs stand in their task before, so intervals come out too narrow; "
+            f"{same} pairs are of one sentence twice, which counts one half. `taskspaces "
+            f"check-pairs {options.pairs}` lists them")  # fmt: skip
     if options.skip_faulty:
         for fault in scan_pairs(options.pairs)[1]:
             if fault.error or options.strict:

@@ -75,6 +75,7 @@ def _pairs_of(context: str, n: int, seed: int) -> pd.DataFrame:
         raise InputError(
             f"--context {context}: neither blimp, nor grammar, nor a file of pairs that is there"
         )
+    legibility.check_header(context)
     return read_pairs(context)
 
 

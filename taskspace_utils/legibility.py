@@ -7,11 +7,14 @@ is another sentence, and no number of it is taken.
 
 from __future__ import annotations
 
+import csv
 import unicodedata
 from collections.abc import Callable
+from pathlib import Path
 
 import pandas as pd
 
+from taskspace_utils.pairs import ON_DISK, REQUIRED
 from taskspace_utils.store import InputError
 
 Finding = tuple[int, str]  # place of a pair in the table, and what is wrong with it
@@ -77,6 +80,38 @@ def check_text(pairs: pd.DataFrame) -> None:
         raise InputError(
             f"{_listed(pairs, faults)}\nSave the file anew as UTF-8, its text in one normal form "
             "(NFC), or leave these pairs out"
+        )
+
+
+def check_header(path: str | Path) -> None:
+    """Refuse a table whose first line does not name the columns; else each line would be faulty.
+
+    Raises:
+        InputError: with the columns that there are, and those that are needed.
+    """
+    folder = Path(path)
+    for file in sorted(folder.iterdir()) if folder.is_dir() else [folder]:
+        if file.suffix.lower() not in (".csv", ".tsv") or not file.is_file():
+            continue
+        try:
+            text = file.read_bytes().decode("utf-8-sig")
+        except UnicodeDecodeError:
+            continue  # `pairs` says where
+        ours = "\t" if file.suffix.lower() == ".tsv" else ","
+        lines = [line[:10_000] for line in text.splitlines()[:1]]
+        names = {mark: next(csv.reader(lines, delimiter=mark), []) for mark in (ours, *",;\t")}
+        lacking = [c for c in REQUIRED if not set(ON_DISK[c]) & set(names[ours])]
+        if not lines or not lacking:
+            continue
+        other = next(
+            (m for m in names if all(set(ON_DISK[c]) & set(names[m]) for c in REQUIRED)), ""
+        )
+        said = {";": "semicolons", "\t": "tabs", ",": "commas"}
+        remedy = f"save it with {said[ours]} between the cells, not {said[other]}" if other else \
+            "name the columns in the first line: good, bad, task"  # fmt: skip
+        raise InputError(
+            f"{file}, line 1: no column {' and no '.join(lacking)}, but "
+            f"{', '.join(repr(name[:30]) for name in names[ours][:6])}: {remedy}"
         )
 
 

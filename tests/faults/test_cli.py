@@ -115,6 +115,38 @@ def test_pairs_in_another_encoding(refused, model):
     assert "latin.jsonl, line 5: byte" in refused("score", *options(model, "latin.jsonl"))
 
 
+def test_pairs_that_are_there_twice_are_counted_aloud(here, model, capsys):
+    twice = [row(i) | {"pairID": f"{i}-{n}"} for i in range(4) for n in range(2)]
+    write("twice.jsonl", [*twice, row(0, sentence_bad=WORDS[1], pairID="same")])
+    assert cli.main(["score", *map(str, options(model, "twice.jsonl"))]) == 0
+    said = capsys.readouterr().err
+    assert "warning: 4 pairs stand in their task before" in said
+    assert "1 pairs are of one sentence twice" in said
+    assert cli.main(["score", *map(str, options(model, out="once"))]) == 0
+    assert "warning" not in capsys.readouterr().err
+
+
+HEADERS = {
+    "good;bad;task": "no column good and no bad and no task, but 'good;bad;task': save",
+    "good\tbad\ttask": "between the cells, not tabs",
+    "Good,Bad,Task": "'Good', 'Bad', 'Task': name the columns in the first line: good, bad, task",
+    "good, bad, task": "no column bad and no task, but 'good', ' bad', ' task'",
+    "the cat sleeps .,the cat sleep .,agree": "name the columns in the first line",
+}
+
+
+@pytest.mark.parametrize("header", HEADERS)
+@pytest.mark.parametrize("command", ["score", "check-pairs"])
+def test_a_first_line_that_names_no_columns(command, header, refused, model):
+    mark = next(m for m in ";\t," if m in header)
+    rows = [mark.join([WORDS[2 * i + 1], WORDS[2 * i], "agree"]) for i in range(4)]
+    write("pairs.csv", [header, *rows])
+    of = ["pairs.csv"] if command == "check-pairs" else options(model, "pairs.csv")
+    said = refused(command, *of)
+    assert "pairs.csv, line 1: " in said
+    assert HEADERS[header] in said
+
+
 def test_pairs_that_are_not_there(refused, model, here):
     assert "no such file" in refused("score", *options(model, "nothing.jsonl"))
     Path("empty.jsonl").touch()
@@ -122,7 +154,7 @@ def test_pairs_that_are_not_there(refused, model, here):
     (here / "folder").mkdir()
     assert "holds no .jsonl" in refused("probe", *options(model, "folder"))
     Path("names.csv").write_text("a,b,c\n1,2,3\n")
-    assert "'sentence_good' is missing" in refused("score", *options(model, "names.csv"))
+    assert "no column good" in refused("score", *options(model, "names.csv"))
 
 
 def test_strict_pairs(refused, model):
