@@ -17,7 +17,8 @@ import pandas as pd
 
 STYLE = """
 :root { color-scheme: light dark; --line: #bbb; --soft: #f4f4f4; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 1rem; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 1rem;
+       overflow-wrap: break-word; }
 h1, h2, h3 { line-height: 1.2; margin-top: 1.8em; }
 table { border-collapse: collapse; margin: 1em 0; font-size: .9em; }
 caption { text-align: left; padding: .3em 0; }

@@ -96,6 +96,7 @@ def test_the_page_needs_nothing_else_and_runs_nothing(reported):
     assert page.places, "no picture"
     assert all(page.alts), "a picture without words"
     assert "default-src 'none'" in text
+    assert "overflow-wrap: break-word" in text, "a long name would widen the page on a phone"
     assert not re.search(r"https?://|@import|url\(", text)
 
 
