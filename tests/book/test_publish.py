@@ -116,9 +116,11 @@ def test_what_should_not_be_published_is_refused(
     assert git(publish.remote, "for-each-ref") == ""
 
 
-def test_the_first_cell_does_nothing_but_on_colab(publish):
+def test_the_first_cell_does_nothing_but_on_colab(publish, monkeypatch):
     from IPython.core.interactiveshell import InteractiveShell
 
+    # whoever runs the tests with another environment activated is warned of that by IPython
+    monkeypatch.delenv("VIRTUAL_ENV", raising=False)
     shell = InteractiveShell.instance()
     said = []
     shell.system = shell.system_piped = said.append
