@@ -56,6 +56,7 @@ ORDER = [
     "assembly",
     "runs",
     "probes",
+    "studies",
     "comparison",
     "comparison_text",
     "likeness",
