@@ -44,7 +44,7 @@ course: $(READY) ## the book, and archives to teach with: editions, labs, slides
 test: $(READY) ## build the smoke book and course once, then run the tests on them
 	TASKSPACES_STORE=$(CURDIR)/_build/test/store \
 	  $(BIN)/taskspaces course --profile smoke --out _build/test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: $(READY) ## check the style of the code
 	$(BIN)/ruff check .
