@@ -8,8 +8,8 @@ defaults it takes about a quarter of an hour on one core.
 
 import argparse
 
-from taskspace_utils.nulls import table
 from taskspace_utils.store import data_path
+from taskspace_utils.studies.nulls import table
 from taskspace_utils.tables import read_table, write_table
 
 

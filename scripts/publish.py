@@ -22,8 +22,8 @@ import nbformat
 import yaml
 from nbformat.v4 import new_code_cell
 
-from taskspace_utils import editions, pages
-from taskspace_utils.chapters import find_chapter
+from taskspace_utils.publishing import editions, pages
+from taskspace_utils.publishing.chapters import find_chapter
 from taskspace_utils.store import InputError, project_root, say
 
 ROOT = project_root()

@@ -33,8 +33,8 @@ def main(arguments: list[str] | None = None) -> int:
         say("stopped; the same command goes on where this one was")
         return 130
     except Exception as error:
-        from taskspace_utils.chapters import BuildError
         from taskspace_utils.cluster import WorkLost
+        from taskspace_utils.publishing.chapters import BuildError
 
         if not isinstance(error, BuildError | WorkLost):
             raise

@@ -88,7 +88,9 @@ class Asked:
 
 
 def _code() -> str:
-    return store.code_version(*sorted(p.stem for p in Path(store.__file__).parent.glob("*.py")))
+    here = Path(store.__file__).parent
+    found = (path.relative_to(here).with_suffix("") for path in here.rglob("*.py"))
+    return store.code_version(*sorted(path.as_posix() for path in found))
 
 
 @functools.cache  # looking them up takes longer than many a job

@@ -225,7 +225,7 @@ def report(options) -> None:
 
 
 def _report(run) -> None:
-    from taskspace_utils import report
+    from taskspace_utils.publishing import report
 
     if missing := report.missing():
         say(f"no report: {', '.join(missing)} not installed; `pip install {' '.join(missing)}`")
@@ -244,7 +244,8 @@ def sweep(options) -> None:
 
 def compare(options) -> int:
     """Compare two runs; 1 where they differ."""
-    from taskspace_utils import comparison, comparison_text
+    from taskspace_utils import comparison
+    from taskspace_utils.publishing import comparison_text
 
     runs = [comparison.find_run(name) for name in (options.run_a, options.run_b)]
     text, status = comparison_text.report(*runs, options.tolerance, options.all)
@@ -254,7 +255,7 @@ def compare(options) -> int:
 
 def chapter(options) -> None:
     """Execute a chapter."""
-    from taskspace_utils import chapters
+    from taskspace_utils.publishing import chapters
 
     store.store_path()  # refuses a store of a newer version before anything runs
     path = chapters.run_chapter(options.chapter, options.profile, _given(options.p), options.out)
@@ -278,28 +279,28 @@ def book(options) -> None:
 
 def _built(options) -> Path:
     """The first page of the book, which is built where it isn't."""
-    from taskspace_utils.book import build
+    from taskspace_utils.publishing.book import build
 
     return build(options.profile, options.out, None, options.workers, options.scheduler)
 
 
 def epub(options) -> None:
     """Make an EPUB of the pages that were last built."""
-    from taskspace_utils import epub
+    from taskspace_utils.publishing import epub
 
     epub.build(options.book, options.out)
 
 
 def course(options) -> None:
     """Pack a course beside the book."""
-    from taskspace_utils.course import build
+    from taskspace_utils.publishing.course import build
 
     print(build(_built(options)))
 
 
 def collect(options) -> None:
     """Collect what students handed in."""
-    from taskspace_utils.gradebook import collected
+    from taskspace_utils.publishing.gradebook import collected
 
     table = collected(options.folder)
     if options.out:
@@ -310,7 +311,7 @@ def collect(options) -> None:
 
 def redraw(options) -> None:
     """Draw a figure from its table, or list the figures."""
-    from taskspace_utils import redraw
+    from taskspace_utils.publishing import redraw
 
     folder = Path(options.tables or store.project_root() / "_build" / "figures")
     if options.name is None:

@@ -13,7 +13,8 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
-from taskspace_utils import book, runs, store
+from taskspace_utils import runs, store
+from taskspace_utils.publishing import book
 
 from .browsing import FLAGS, Quiet
 

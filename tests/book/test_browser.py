@@ -7,7 +7,7 @@ import tarfile
 import pytest
 from selenium.webdriver.common.keys import Keys
 
-from taskspace_utils import book
+from taskspace_utils.publishing import book
 
 from .browsing import complaints, visit
 from .test_pages import PAGES

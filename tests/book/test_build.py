@@ -13,7 +13,8 @@ from types import SimpleNamespace
 import pytest
 from bs4 import BeautifulSoup
 
-from taskspace_utils import book, chapters, pages, redraw, store
+from taskspace_utils import store
+from taskspace_utils.publishing import book, chapters, pages, redraw
 
 STOP = '\n```{code-cell} ipython3\nfirst = 1\nraise LookupError("no such task")\n```\n'
 
@@ -164,7 +165,7 @@ def test_a_killed_build_resumes_and_has_published_nothing(project, drawn, tmp_pa
     add(project, "02_second", f"\n```{{code-cell}} ipython3\n{wait}\n```\n")
     code = (
         "import sys, pathlib, types\n"
-        "from taskspace_utils import book, runs\n"
+        "from taskspace_utils import runs\nfrom taskspace_utils.publishing import book\n"
         "profile = types.SimpleNamespace(name='tiny', chapters={'02_second': {'k': 0.5}})\n"
         "runs.load_profile = lambda name: profile\n"
         "runs.sweep = lambda *p: types.SimpleNamespace(folder=pathlib.Path('none'))\n"
@@ -243,7 +244,7 @@ def test_a_chapter_that_had_to_compute_keeps_no_progress(project, tmp_path):
 
 def test_an_unchanged_smoke_book_takes_seconds_and_no_torch(smoke_book, smoke_store):
     code = (
-        "import sys; from taskspace_utils import book\n"
+        "import sys; from taskspace_utils.publishing import book\n"
         "book.build('smoke', out=sys.argv[1])\n"
         "assert not {'torch', 'papermill', 'transformers'} & set(sys.modules)\n"
     )

@@ -18,8 +18,9 @@ import nbformat
 import pandas as pd
 import pytest
 
-from taskspace_utils import course, editions, exercises, labs, lesson_plans, store
-from taskspace_utils.chapters import chapters
+from taskspace_utils import exercises, store
+from taskspace_utils.publishing import course, editions, labs, lesson_plans
+from taskspace_utils.publishing.chapters import chapters
 
 from .browsing import complaints, visit
 
@@ -70,7 +71,7 @@ def test_the_archive_holds_all_that_a_first_class_needs(archives):
     assert b"wh_vs_that_no_gap" in files["instructor/sheet_a.html"]
     package = [p.relative_to(ROOT).as_posix() for p in (ROOT / "taskspace_utils").rglob("*")
                if p.is_file() and "__pycache__" not in p.parts]  # fmt: skip
-    assert "taskspace_utils/report.md" in package  # what is no code is needed, too
+    assert "taskspace_utils/publishing/report.md" in package  # what is no code is needed, too
     for name in ("Makefile", "pyproject.toml", "setup.py", "requirements.txt", *package):
         assert files[f"project/{name}"] == (ROOT / name).read_bytes()
     assert not [name for name in files if "__pycache__" in name or name.endswith(".key")]

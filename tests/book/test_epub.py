@@ -12,9 +12,10 @@ from xml.etree import ElementTree
 import pytest
 from bs4 import BeautifulSoup
 
-from taskspace_utils import book, chapters, epub, store
-from taskspace_utils.chapters import BuildError
+from taskspace_utils import store
 from taskspace_utils.cli import main
+from taskspace_utils.publishing import book, chapters, epub
+from taskspace_utils.publishing.chapters import BuildError
 
 OPF, CONTAINER = (
     "{http://www.idpf.org/2007/opf}",

@@ -15,7 +15,8 @@ import pytest
 from bs4 import BeautifulSoup
 from matplotlib.image import imread
 
-from taskspace_utils import chapters, dark, passports, redraw, store
+from taskspace_utils import dark, store
+from taskspace_utils.publishing import chapters, passports, redraw
 
 LABEL = re.compile(r"^    name: (fig-\S+)", re.MULTILINE)
 WHERE = {n: p for p in chapters.chapters() for n in LABEL.findall(p.read_text("utf-8"))}

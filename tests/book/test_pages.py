@@ -13,7 +13,8 @@ import pytest
 import yaml
 from bs4 import BeautifulSoup
 
-from taskspace_utils import chapters, pages, redraw, store
+from taskspace_utils import store
+from taskspace_utils.publishing import chapters, pages, redraw
 
 CHAPTERS = [path.stem for path in chapters.chapters()]
 MAY_LACK: set[str] = set()  # labels of figures that profile smoke has no table for

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskspace_utils import chapters, store
+from taskspace_utils import store
+from taskspace_utils.publishing import chapters
 
 TEXT = """# Title
 

@@ -10,7 +10,8 @@ import sys
 import pytest
 import yaml
 
-from taskspace_utils import pages, store
+from taskspace_utils import store
+from taskspace_utils.publishing import pages
 
 ROOT = store.project_root()
 

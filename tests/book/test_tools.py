@@ -17,7 +17,8 @@ from jupyter_server.services.contents.largefilemanager import LargeFileManager
 from jupytext.sync_contentsmanager import build_sync_jupytext_contents_manager_class
 from packaging.requirements import Requirement
 
-from taskspace_utils import chapters, runs, store
+from taskspace_utils import runs, store
+from taskspace_utils.publishing import chapters
 
 ROOT = store.project_root()
 BIN = Path(sys.executable).parent

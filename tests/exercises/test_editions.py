@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from taskspace_utils import chapters, editions
+from taskspace_utils.publishing import chapters, editions
 from taskspace_utils.store import InputError
 
 CHAPTER = '''---

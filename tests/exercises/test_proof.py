@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from taskspace_utils import chapters, editions, exercises
+from taskspace_utils import exercises
+from taskspace_utils.publishing import chapters, editions
 
 CODED = {c.name: (path, c) for path in chapters.chapters() for c in editions.coded(path)}
 

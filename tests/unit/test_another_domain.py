@@ -7,8 +7,9 @@ from collections import Counter
 
 import pytest
 
-from taskspace_utils import chapters, inventory, load_model, trainings
+from taskspace_utils import inventory, load_model, trainings
 from taskspace_utils.pretraining import Corpus
+from taskspace_utils.publishing import chapters
 
 RULES = ("types", "names", "closing", "leaving", "habit")
 NUMBERS = {"one", "two", "three", "four", "five", "six"}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from taskspace_utils import chapters
+from taskspace_utils.publishing import chapters
 
 
 def missing(source: str) -> list[str]:

@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 
 import taskspace_utils
-from taskspace_utils import comparison, comparison_text
+from taskspace_utils import comparison
 from taskspace_utils.cli import main
 from taskspace_utils.figures import claims as forest
+from taskspace_utils.publishing import comparison_text
 from taskspace_utils.store import InputError
 from taskspace_utils.tables import TABLES, Run, model_columns, write_run
 

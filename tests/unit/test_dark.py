@@ -13,9 +13,10 @@ import pytest
 from bs4 import BeautifulSoup
 from matplotlib.colors import to_hex, to_rgb
 
-from taskspace_utils import dark, figures, redraw
+from taskspace_utils import dark, figures
 from taskspace_utils.explore.markup import picture
 from taskspace_utils.figures import slopes, space
+from taskspace_utils.publishing import redraw
 
 # What an eye sees that lacks a receptor, in linear RGB (Machado, Oliveira and Fernandes 2009,
 # severity 1.0).

@@ -10,9 +10,10 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
-from taskspace_utils import examination, lesions, scoring, withholding
+from taskspace_utils import scoring
 from taskspace_utils.ftgd import flat_weights, loss_gradient, parameters
-from taskspace_utils.quarters import PARTS, Quarters
+from taskspace_utils.studies import examination, lesions, withholding
+from taskspace_utils.studies.quarters import PARTS, Quarters
 
 from . import toys
 

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from taskspace_utils import chapters, glossary
+from taskspace_utils.publishing import chapters, glossary
 
 TEXT = """---
 title: margin

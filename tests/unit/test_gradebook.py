@@ -6,8 +6,9 @@ import json
 
 import pytest
 
-from taskspace_utils import cli, exercises, gradebook, labs, store
-from taskspace_utils.predictions import write_down
+from taskspace_utils import cli, exercises, store
+from taskspace_utils.exercises.predictions import write_down
+from taskspace_utils.publishing import gradebook, labs
 
 LAB = labs.labs()[0]
 

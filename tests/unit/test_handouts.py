@@ -8,9 +8,10 @@ import shlex
 
 import pytest
 
-from taskspace_utils import chapters, cli, handouts, store
+from taskspace_utils import cli, store
 from taskspace_utils.grammar import load_grammar
-from taskspace_utils.plain_myst import titles
+from taskspace_utils.publishing import chapters, handouts
+from taskspace_utils.publishing.plain_myst import titles
 
 ROOT = store.project_root()
 PAGES = ROOT / "book" / "course"

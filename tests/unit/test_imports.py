@@ -27,24 +27,14 @@ ORDER = [
     "legibility",
     "controls",
     "families",
-    "layerwise",
-    "quarters",
-    "examination",
     "partial",
     "blocks",
     "sample_size",
     "placement",
-    "sayings",
-    "hub",
-    "lesions",
-    "withholding",
     "maps",
-    "nulls",
     "flags",
     "ladder",
     "equal_gain",
-    "four_ways",
-    "masking",
     "measured",
     "estimands",
     "claims",
@@ -58,17 +48,25 @@ ORDER = [
     "probes",
     "studies",
     "comparison",
-    "comparison_text",
     "likeness",
     "figures",
     "dark",
     "explore",
     "exercises",
+    "publishing",
+    "inventory",
+    "commands",
+    "cli",
+]
+# The rooms of a part of the house, each after those that it imports.
+PUBLISHING = [
     "redraw",
     "prose",
     "passports",
     "chapters",
+    "comparison_text",
     "beside",
+    "sayings",
     "sheet",
     "report",
     "editions",
@@ -76,7 +74,6 @@ ORDER = [
     "pages",
     "book",
     "epub",
-    "predictions",
     "plain_myst",
     "slides",
     "labs",
@@ -84,9 +81,6 @@ ORDER = [
     "lesson_plans",
     "handouts",
     "course",
-    "inventory",
-    "commands",
-    "cli",
 ]
 
 
@@ -94,8 +88,8 @@ def room_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-def imported(path: Path) -> set[str]:
-    """Rooms that a file imports, at its top or inside functions, however it is written."""
+def names_imported(path: Path) -> set[tuple[str, ...]]:
+    """What a file imports of the package, as (room, name, …), however it is written."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -104,15 +98,23 @@ def imported(path: Path) -> set[str]:
             inside = ["taskspace_utils", *path.relative_to(PACKAGE).parts[:-1]]
             base = inside[: len(inside) + 1 - node.level] if node.level else []
             module = ".".join([*base, *([node.module] if node.module else [])])
-            if module == "taskspace_utils":
-                found |= {f"taskspace_utils.{a.name}" for a in node.names}
-            found.add(module)
+            found |= {module, *(f"{module}.{a.name}" for a in node.names)}
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
             name = getattr(node.func, "id", getattr(node.func, "attr", ""))
             if name in ("import_module", "__import__"):
                 found |= {a.value for a in node.args if isinstance(a, ast.Constant)}
     parts = [name.split(".") for name in found]
-    return {p[1] for p in parts if p[0] == "taskspace_utils" and len(p) > 1} - {"__version__"}
+    return {tuple(p[1:]) for p in parts if p[0] == "taskspace_utils" and len(p) > 1}
+
+
+def imported(path: Path) -> set[str]:
+    """Rooms that a file imports, at its top or inside functions."""
+    return {name[0] for name in names_imported(path)} - {"__version__"}
+
+
+def imported_of(part: str, path: Path) -> set[str]:
+    """Names that a file imports from a part of the house."""
+    return {name[1] for name in names_imported(path) if name[0] == part and len(name) > 1}
 
 
 FILES = sorted(p for p in PACKAGE.rglob("*.py") if p != PACKAGE / "__init__.py")
@@ -126,18 +128,33 @@ def test_a_room_imports_only_rooms_named_before_it(path):
     assert imported(path) <= allowed
 
 
+def test_rooms_of_publishing_import_only_those_named_before_them():
+    found = {path.stem: path for path in (PACKAGE / "publishing").glob("[a-z]*.py")}
+    assert sorted(found) == sorted(PUBLISHING)
+    for place, room in enumerate(PUBLISHING):
+        assert imported_of("publishing", found[room]) <= set(PUBLISHING[:place]), room
+
+
+def test_a_study_imports_no_other_study():
+    for path in (PACKAGE / "studies").glob("[a-z]*.py"):
+        assert not imported_of("studies", path), path.stem
+
+
 def test_the_reader_of_imports_sees_them_all(tmp_path, monkeypatch):
     monkeypatch.setattr(sys.modules[__name__], "PACKAGE", tmp_path)
     path = tmp_path / "figures" / "one.py"
     path.parent.mkdir()
     path.write_text(
-        "import taskspace_utils.book\nfrom taskspace_utils import cli, runs as r\n"
+        "import taskspace_utils.publishing.book\nfrom taskspace_utils import cli, runs as r\n"
         "def f():\n    from taskspace_utils.ftgd import tune\n    from ..models import x\n"
         "    from . import two\n    from .. import store\n"
         "    import_module('taskspace_utils.spaces')\n"
     )
-    rooms = {"book", "cli", "runs", "ftgd", "models", "figures", "store", "spaces"}
+    rooms = {"publishing", "cli", "runs", "ftgd", "models", "figures", "store", "spaces"}
     assert imported(path) == rooms
+    assert imported_of("publishing", path) == {"book"}
+    assert imported_of("figures", path) == {"two"}
+    assert imported_of("ftgd", path) == {"tune"}
 
 
 def test_the_method_rooms_come_before_rooms_whose_code_is_in_no_result():
@@ -166,11 +183,13 @@ STATEMENTS = {
         "'--out', {out!r}])"
     ),
     "a chapter's parameters": (
-        "from taskspace_utils import chapters; "
+        "from taskspace_utils.publishing import chapters; "
         "[chapters.chapter_parameters(p) for p in chapters.chapters()]"
     ),
     "a profile": "from taskspace_utils.runs import load_profile; load_profile('laptop')",
-    "the rooms above": "from taskspace_utils import book, chapters, runs",
+    "the rooms above": (
+        "from taskspace_utils import runs; from taskspace_utils.publishing import book, chapters"
+    ),
 }
 
 

@@ -6,7 +6,8 @@ import ast
 
 import pytest
 
-from taskspace_utils import exercises, labs, store
+from taskspace_utils import exercises, store
+from taskspace_utils.publishing import labs
 
 CHAPTER = """# One
 
@@ -60,7 +61,7 @@ def test_a_lab_has_statement_stub_check_and_scores_and_imports_what_it_uses(proj
     assert sources[1].splitlines() == [
         "from collections import Counter",
         "from taskspace_utils import exercises",
-        "from taskspace_utils.predictions import write_down",
+        "from taskspace_utils.exercises.predictions import write_down",
         "import math as m",
     ]
     assert "`first`: What?" in sources[2]

@@ -9,7 +9,8 @@ from collections import defaultdict
 import pandas as pd
 import pytest
 
-from taskspace_utils import chapters, labs, lesson_plans, store
+from taskspace_utils import store
+from taskspace_utils.publishing import chapters, labs, lesson_plans
 
 ROOT = store.project_root()
 PAGES = ROOT / "book" / "course"

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 import torch
 
-from taskspace_utils import four_ways, layerwise, masking
 from taskspace_utils.ftgd import flat_weights
+from taskspace_utils.studies import four_ways, layerwise, masking
 
 from . import toys
 

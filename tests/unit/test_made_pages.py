@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 import taskspace_utils
-from taskspace_utils import chapters, pages, store
+from taskspace_utils import store
+from taskspace_utils.publishing import chapters, pages
 
 ROOT = store.project_root()
 

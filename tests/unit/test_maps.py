@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from taskspace_utils import maps, nulls
+from taskspace_utils import maps
+from taskspace_utils.studies import nulls
 
 NAMES = [f"t{i:02}" for i in range(12)]
 FAMILY = pd.Series({name: f"f{i // 2}" for i, name in enumerate(NAMES)})

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from taskspace_utils import nulls
 from taskspace_utils.store import data_path, project_root
+from taskspace_utils.studies import nulls
 from taskspace_utils.tables import read_table
 
 FAMILY = pd.Series({f"t{i:02}": f"f{i // 3}" for i in range(18)})

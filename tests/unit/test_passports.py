@@ -8,7 +8,7 @@ import pytest
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_output
 
-from taskspace_utils import passports
+from taskspace_utils.publishing import passports
 
 PNG = new_output("display_data", {"image/png": "iVBORw0KGgo=", "text/plain": "<Figure>"})
 ABOUT = {"figure": "space", "alt": "A heat map of <two> tasks.", "columns": {}, "runs": []}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from taskspace_utils import chapters, store
-from taskspace_utils.plain_myst import DIRECTIVE, ROLE, as_html, plain, titles
+from taskspace_utils import store
+from taskspace_utils.publishing import chapters
+from taskspace_utils.publishing.plain_myst import DIRECTIVE, ROLE, as_html, plain, titles
 
 KNOWN = {"ch-real": "Is it real?"}
 

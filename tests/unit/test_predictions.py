@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from taskspace_utils.predictions import write_down
+from taskspace_utils.exercises.predictions import write_down
 from taskspace_utils.store import InputError
 
 

@@ -13,9 +13,10 @@ import nbformat
 import pandas as pd
 import pytest
 
-from taskspace_utils import cli, context, report, scales, sheet
+from taskspace_utils import cli, context, scales
 from taskspace_utils.figures import placement, space
 from taskspace_utils.pairs import write_pairs
+from taskspace_utils.publishing import report, sheet
 from taskspace_utils.tables import Run
 
 from . import toys

@@ -1,6 +1,6 @@
 """Chapters read like a book: how they open and close, how much code they show, and no typed result.
 
-The numbers are those of the style that the book holds itself to; see `taskspace_utils/prose.py`.
+The numbers are those of the style that the book holds itself to; see the room `publishing.prose`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from functools import cache
 import nbformat.v4 as nb
 import pytest
 
-from taskspace_utils import chapters, prose
+from taskspace_utils.publishing import chapters, prose
 
 EVERY = [pytest.param(path, id=path.stem) for path in chapters.chapters()]
 NUMBERED = [pytest.param(p, id=p.stem) for p in chapters.chapters() if p.stem[:2].isdigit()]

@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from taskspace_utils import figures, redraw
+from taskspace_utils import figures
 from taskspace_utils.cli import main
 from taskspace_utils.figures import process, slopes, space
+from taskspace_utils.publishing import redraw
 from taskspace_utils.store import InputError
 
 from .test_scale_figures import planted

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from taskspace_utils import placement, sayings
+from taskspace_utils import placement
+from taskspace_utils.publishing import sayings
 from taskspace_utils.tables import MODEL_KEYS, TABLES, Run, write_run
 
 CONTEXT = [f"task_{i:02}" for i in range(12)]

@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from taskspace_utils import claims, editions, families, gradients, hypotheses, spaces, trees
+from taskspace_utils import claims, families, gradients, hypotheses, spaces, trees
 from taskspace_utils.controls import partial_rank
 from taskspace_utils.figures import shams
 from taskspace_utils.ftgd import loss_gradient, parameters, top_k
+from taskspace_utils.publishing import editions
 
 from . import toys
 

@@ -53,7 +53,8 @@ def wheel(tmp_path_factory) -> Path:
 def test_it_holds_what_a_probe_reads_and_is_small(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     for needed in (
-        "report.md", "data/scales.yml", "data/grammar/paradigms.yml", "data/hypotheses/blimp.csv",
+        "publishing/report.md", "data/scales.yml", "data/grammar/paradigms.yml",
+        "data/hypotheses/blimp.csv",
         "data/reference/blimp-8M/gradient.csv.xz", "data/reference/grammar/accuracy.csv",
         "data/published/blimp_models.csv", "data/profiles/smoke.yml",
     ):  # fmt: skip

@@ -25,7 +25,7 @@ from taskspace_utils.tables import Run
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-CODE = Path(__file__).parent / "figures"
+CODE = Path(__file__).parent.parent / "figures"
 FORMATS = (".png", ".svg", ".pdf")
 
 

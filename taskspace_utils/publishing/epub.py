@@ -23,8 +23,9 @@ from xml.etree import ElementTree
 import yaml
 from bs4 import BeautifulSoup, Tag
 
-from taskspace_utils import book, store
-from taskspace_utils.chapters import BuildError
+from taskspace_utils import store
+from taskspace_utils.publishing import book
+from taskspace_utils.publishing.chapters import BuildError
 from taskspace_utils.store import InputError
 
 # what Sphinx is told beside the book's own configuration

@@ -16,7 +16,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from taskspace_utils import redraw, store
+from taskspace_utils import store
+from taskspace_utils.publishing import redraw
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

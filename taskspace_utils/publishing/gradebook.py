@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from taskspace_utils import exercises, labs
+from taskspace_utils import exercises
+from taskspace_utils.publishing import labs
 from taskspace_utils.store import InputError
 
 SCORES = re.compile(r"scores-([a-z]+(?:_\d+)?)")

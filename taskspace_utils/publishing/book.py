@@ -25,8 +25,15 @@ from typing import Any
 
 import yaml
 
-from taskspace_utils import jobs, pages, passports, prose, redraw, store
-from taskspace_utils.chapters import BuildError, chapters, check_parameters, execute, find_chapter
+from taskspace_utils import jobs, store
+from taskspace_utils.publishing import pages, passports, prose, redraw
+from taskspace_utils.publishing.chapters import (
+    BuildError,
+    chapters,
+    check_parameters,
+    execute,
+    find_chapter,
+)
 
 # npm packages and the files taken from each: with them, pages need no network to be read.
 VENDORED = {

@@ -13,9 +13,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from taskspace_utils import editions, store
-from taskspace_utils.chapters import chapters
-from taskspace_utils.plain_myst import plain, titles
+from taskspace_utils import store
+from taskspace_utils.publishing import editions
+from taskspace_utils.publishing.chapters import chapters
+from taskspace_utils.publishing.plain_myst import plain, titles
 from taskspace_utils.store import InputError
 from taskspace_utils.yaml_files import read_yaml
 
@@ -114,7 +115,7 @@ def _imports(lab: Lab, there: Mapping[str, tuple[Path, editions.Coded]]) -> str:
     """
     lines = {
         "from taskspace_utils import exercises": None,
-        "from taskspace_utils.predictions import write_down": None,
+        "from taskspace_utils.exercises.predictions import write_down": None,
     }
     for name in lab.exercises:
         path, one = there[name]

@@ -17,8 +17,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from taskspace_utils import book, store
-from taskspace_utils.plain_myst import as_html, plain
+from taskspace_utils import store
+from taskspace_utils.publishing import book
+from taskspace_utils.publishing.plain_myst import as_html, plain
 
 REVEAL = "reveal.js@5.2.1"
 TAKEN = ("dist/reset.css", "dist/reveal.css", "dist/reveal.js", "plugin/notes/notes.js", "LICENSE")

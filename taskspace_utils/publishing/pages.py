@@ -21,9 +21,10 @@ import pandas as pd
 import yaml
 from jupytext.myst import myst_to_notebook
 
-from taskspace_utils import glossary, prose, store
-from taskspace_utils.chapters import chapters, read_chapter
+from taskspace_utils import store
 from taskspace_utils.claims import ledger
+from taskspace_utils.publishing import glossary, prose
+from taskspace_utils.publishing.chapters import chapters, read_chapter
 from taskspace_utils.tables import reference_run
 
 TIMES = "run_times.csv"  # beside the pages, as the book that is being drawn measured it

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from taskspace_utils import store
-from taskspace_utils.chapters import chapters
-from taskspace_utils.plain_myst import LABEL, as_html, plain, titles
+from taskspace_utils.publishing.chapters import chapters
+from taskspace_utils.publishing.plain_myst import LABEL, as_html, plain, titles
 
 START = "overview"  # the page of the book that is the archive's start page
 LINKED = ("book", "handouts", "slides", "tables")  # a browser shows what lies in these folders

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from taskspace_utils import exercises
-from taskspace_utils.chapters import find_chapter
+from taskspace_utils.publishing.chapters import find_chapter
 from taskspace_utils.store import InputError
 
 HIDING = {"hide-input", "hide-output", "hide-cell"}

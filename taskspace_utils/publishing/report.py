@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from taskspace_utils import beside, sample_size, sayings, store
+from taskspace_utils import sample_size, store
 from taskspace_utils.placement import models_of, placed
-from taskspace_utils.sheet import Shown, page, paragraph, picture, table
+from taskspace_utils.publishing import beside, sayings
+from taskspace_utils.publishing.sheet import Shown, page, paragraph, picture, table
 from taskspace_utils.tables import Run, only
 
 TEMPLATE = Path(__file__).with_suffix(".md")
@@ -45,7 +46,7 @@ def write(run: Run) -> tuple[Path, Path]:
     """
     import nbformat
 
-    from taskspace_utils import chapters
+    from taskspace_utils.publishing import chapters
 
     if not run.has("accuracy"):
         raise store.InputError(f"{run.folder} has no table of accuracies: probe a model first")

@@ -16,10 +16,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from taskspace_utils import book, editions, handouts, labs, slides, store
-from taskspace_utils.chapters import chapters
-from taskspace_utils.lesson_plans import measured, plans, too_long
-from taskspace_utils.plain_myst import titles
+from taskspace_utils import store
+from taskspace_utils.publishing import book, editions, handouts, labs, slides
+from taskspace_utils.publishing.chapters import chapters
+from taskspace_utils.publishing.lesson_plans import measured, plans, too_long
+from taskspace_utils.publishing.plain_myst import titles
 
 ARCHIVES = {  # name: which of the course's folders it leaves out, or the one that it is of
     "task-spaces-course.zip": (),
@@ -27,7 +28,7 @@ ARCHIVES = {  # name: which of the course's folders it leaves out, or the one th
 }
 BOOK = "task-spaces-book.zip"
 PROJECT = [  # what `make env`, `make book` and a wheel need, and who may use it
-    *("taskspace_utils/**/*.py", "taskspace_utils/*.md", "data/**/*", "notebooks/*.md"),
+    *("taskspace_utils/**/*.py", "taskspace_utils/**/*.md", "data/**/*", "notebooks/*.md"),
     *("book/**/*", "scripts/**/*"),
     *("Makefile", "pyproject.toml", "setup.py", "MANIFEST.in"),
     *("requirements.txt", "environment.yml", "jupytext.toml"),

@@ -23,7 +23,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from taskspace_utils import passports, redraw, store
+from taskspace_utils import store
+from taskspace_utils.publishing import passports, redraw
 from taskspace_utils.store import InputError
 
 WARMUPS = ("warmup_grammar", "warmup_gradients")  # in the order in which they are read
