@@ -4,7 +4,8 @@
 
 The gradient table of many models has 14 MB. Of its columns the chapters read four across seeds and
 steps; these are kept, rounded, and the manifest says what was left out and to how many digits what
-is left was rounded (`shipped`), beside the checksum of the table that the run wrote (`whole`).
+is left was rounded (`shipped`), beside the checksum of the table that the run wrote (`whole`). The
+rows of several scales are several files, so that none is larger than 2 MB.
 """
 
 from __future__ import annotations
@@ -28,13 +29,21 @@ def ship(run: Run, folder: Path) -> None:
     thin = run.table("gradient")[[*keys, *KEPT]]
     thin[KEPT] = thin[KEPT].map(lambda number: float(f"{number:.{DIGITS}g}"))
     shutil.copytree(run.folder, folder)
-    tables.write_table(folder / path.name, thin, keys)
+    (folder / path.name).unlink()
+    scales = dict(list(thin.groupby("scale")))
+    if len(scales) > 1:
+        parts = {f"gradient-{scale}.csv.xz": part for scale, part in scales.items()}
+    else:
+        parts = {path.name: thin}
+    for name, part in parts.items():
+        tables.write_table(folder / name, part, keys)
     manifest = dict(run.manifest)
     left_out = [name for name in columns if name not in KEPT]
     manifest["shipped"] = {
         "gradient": {"left_out": left_out, "digits": DIGITS, "whole": manifest["sha256"][path.name]}
     }
-    manifest["sha256"] = manifest["sha256"] | {path.name: store.file_hash(folder / path.name)}
+    sums = {name: known for name, known in manifest["sha256"].items() if name != path.name}
+    manifest["sha256"] = sums | {name: store.file_hash(folder / name) for name in parts}
     text = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False)
     store.write_atomic(folder / "manifest.json", text + "\n")
 

@@ -207,15 +207,15 @@ class Run:
         """ "causal", or "pseudo" where scores are pseudo-likelihoods."""
         return self.manifest.get("scoring", "causal")
 
-    def _path(self, name: str) -> Path | None:
-        for ending in (".csv", ".csv.xz"):
-            if (path := self.folder / f"{name}{ending}").is_file():
-                return path
-        return None
+    def paths(self, name: str) -> list[Path]:
+        """The files of a table: NAME.csv or NAME.csv.xz, or its rows in several, NAME-*.csv.xz."""
+        whole = [self.folder / f"{name}{ending}" for ending in (".csv", ".csv.xz")]
+        found = [path for path in whole if path.is_file()][:1]
+        return found or sorted(self.folder.glob(f"{name}-*.csv.xz"))
 
     def has(self, name: str) -> bool:
         """Is there a table of this name?"""
-        return self._path(name) is not None
+        return bool(self.paths(name))
 
     def faults(self) -> list[str]:
         """What is no longer as it was written, by the manifest's checksums; none if all is."""
@@ -234,13 +234,13 @@ class Run:
         Raises:
             InputError: the run has no such table.
         """
-        path = self._path(name)
-        if path is None:
+        paths = self.paths(name)
+        if not paths:
             have = ", ".join(n for n in TABLES if self.has(n))
             raise InputError(f"{self.folder} has no table {name!r}; it has {have}")
         if read := READ.get(self.folder.resolve()):
-            read["tables"][path.name] = file_hash(path)
-        return read_table(path)
+            read["tables"] |= {path.name: file_hash(path) for path in paths}
+        return pd.concat(map(read_table, paths), ignore_index=True)
 
 
 def only(table: pd.DataFrame, where: Mapping[str, object]) -> pd.DataFrame:

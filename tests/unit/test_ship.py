@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 
+import pandas as pd
 import pytest
 
 from taskspace_utils import comparison, store
@@ -36,6 +37,26 @@ def test_a_shipped_table_has_fewer_digits_and_says_what_it_lacks(run, tmp_path):
     whole, small = run.table("gradient")["dot"], thin.table("gradient")["dot"]
     assert abs(small / whole - 1).max() <= 0.5 * 10 ** (1 - said["digits"])
     assert not small.equals(whole)
+
+
+def test_the_rows_of_several_scales_are_several_files(run, tmp_path):
+    one = run.table("gradient")
+    table = pd.concat([one.assign(model="L-seed0", scale="L"), one])
+    both = write_run(tmp_path / "both", {"gradient": table}, {"parameters": {}})
+    script.ship(both, tmp_path / "apart")
+    apart = Run(tmp_path / "apart")
+    assert not apart.faults()
+    parts = ["gradient-8M.csv.xz", "gradient-L.csv.xz"]
+    assert [path.name for path in apart.paths("gradient")] == parts
+    assert sorted(apart.manifest["sha256"]) == parts
+    (tmp_path / "apart" / parts[0]).unlink()
+    assert apart.faults() == [f"{tmp_path / 'apart' / parts[0]} is gone"]
+    assert list(apart.table("gradient")["scale"].unique()) == ["L"]
+
+
+def test_no_shipped_file_is_large():
+    files = store.data_path("reference").rglob("*.*")
+    assert max(path.stat().st_size for path in files) < 2e6
 
 
 def test_a_run_is_compared_with_the_columns_that_are_shipped(run, tmp_path):
