@@ -10,8 +10,8 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-RUNS = ["blimp-8M", "grammar"]  # that a report compares with
-TABLES = ["manifest.json", "accuracy.csv", "gradient.csv.xz", "tasks.csv*"]
+RUNS = ["blimp-8M", "grammar"]  # that a report compares with: `beside.REFERENCES`
+TABLES = ["manifest.json", "accuracy.csv", "gradient*.csv.xz", "tasks.csv*"]
 NEEDED = ["README.md", "scales.yml", "grammar/*", "hypotheses/*", "profiles/*", "published/*"]
 NEEDED += ["reference/README.md", *(f"reference/{run}/{table}" for run in RUNS for table in TABLES)]
 

@@ -15,7 +15,9 @@ from pathlib import Path
 import pytest
 
 from taskspace_utils import load_grammar, scales
+from taskspace_utils.publishing import beside
 from taskspace_utils.store import project_root
+from taskspace_utils.tables import reference_run
 
 MEGABYTES = 12  # the most that a wheel may take
 PARTS = ["pyproject.toml", "setup.py", "README.md", "LICENSE", "LICENSE-text", "taskspace_utils",
@@ -59,6 +61,12 @@ def test_it_holds_what_a_probe_reads_and_is_small(wheel):
         "data/published/blimp_models.csv", "data/profiles/smoke.yml",
     ):  # fmt: skip
         assert f"taskspace_utils/{needed}" in names
+    inside = [Path(name).parts[2:] for name in names if "/data/reference/" in name]
+    of_runs = {parts[1:] for parts in inside if len(parts) == 3}
+    assert {name for name, _ in of_runs} == set(beside.REFERENCES)
+    for shipped in map(reference_run, beside.REFERENCES):
+        for table in ("accuracy", "gradient", "tasks"):  # that `beside` reads
+            assert {(shipped.folder.name, path.name) for path in shipped.paths(table)} <= of_runs
     assert not [name for name in names if "data/course" in name or name.startswith("tests")]
     assert wheel.stat().st_size < MEGABYTES * 1e6
 
