@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import lzma
+import re
 from pathlib import Path
 
 import numpy as np
@@ -179,3 +180,15 @@ def test_the_runs_that_are_shipped_are_as_they_were_written(name):
     files = {p.name for p in run.folder.iterdir()} - {"manifest.json"}
     assert set(run.manifest["sha256"]) == files
     assert run.faults() == []
+
+
+def test_the_card_describes_every_column():
+    card = store.data_path("reference", "README.md").read_text(encoding="utf-8")
+    section = card.split("### Columns")[1].split("\n## ")[0]
+    described, name = {}, ""
+    for row in re.findall(r"^\|(.*?)\| (`.*?) \| (.+) \|$", section, re.MULTILINE):
+        name = row[0].strip(" `") or name
+        described.setdefault(name, set()).update(re.findall(r"`(\w+)`", row[1]))
+    assert sorted(described) == sorted(TABLES)
+    for name, (_, columns) in TABLES.items():
+        assert set(columns) - {"flag"} <= described[name], name
