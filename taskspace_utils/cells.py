@@ -275,13 +275,16 @@ def plan(
     tunings: int,
     sources: int | None = None,
     workers: int | None = None,
+    own: int = 0,
 ) -> str:
     """What a probe would take, from the sizes and one timed pass; runs nothing else.
 
     Args:
         sources: how many tasks are tuned; all by default.
         workers: number of processes; a core one by default.
+        own: how many tasks are placed among all; see `blocks.placement`.
     """
+    from taskspace_utils import blocks
     from taskspace_utils.ftgd import parameters
     from taskspace_utils.scoring import CHUNK_TOKENS, chunks, sequence_log_probabilities
 
@@ -298,23 +301,28 @@ def plan(
     passes = lengths.sum()  # tokens in a forward pass; a backward pass costs two
     if "gradient" in methods:
         passes += 3 * lengths.sum()
+    rows = (own + 1) * 2 * blocks.BLOCKS if own and "gradient" in methods else 0
+    if rows:  # all gradients again, in small blocks at twice the cost, and their inner products
+        passes += 6 * lengths.sum() + rows * 2 * blocks.BLOCKS * tasks
     if "transfer" in methods:  # a tuning takes about 12 gradients of its train pairs
-        rows = tasks if sources is None else sources
-        passes += tunings * rows * (2 * evaluated + 12 * 3 * trained / tasks)
+        lessons = tasks if sources is None else sources
+        passes += tunings * lessons * (2 * evaluated + 12 * 3 * trained / tasks)
     size = sum(p.numel() for p in parameters(lm.model).values())
-    vectors = 2 * tasks if "gradient" in methods else 0
+    kept = rows + (2 * tasks if "gradient" in methods else 0)  # gradients, in files while it runs
     workers = workers or min(os.cpu_count() or 1, tasks)
-    memory = size * 4 * (vectors + 6 * workers) / 1e9 + 0.6 * workers
+    memory = size * 4 * 6 * workers / 1e9 + 0.6 * workers
+    disk = tasks**2 * 250 * (1 + tunings) / 1e6
     of = "each task" if sources is None else f"{sources} tasks"
     taught = f"; {tunings} tunings of {of}" if "transfer" in methods else ""
+    placed = f"; {own} tasks placed" if rows else ""
     shown = pairs.index[:2] if len(pairs) > 1 else pairs.index
     lines = [
         f"model     {lm.name}: {size / 1e6:.2f} million parameters, BOS policy {lm.bos}",
         f"tasks     {tasks}, {len(pairs)} pairs, {lengths.sum()} tokens",
-        f"methods   {', '.join(methods)}{taught}",
+        f"methods   {', '.join(methods)}{taught}{placed}",
         f"minutes   about {passes / rate / 60 / workers:.0f} with {workers} processes",
         f"memory    about {memory:.1f} GB",
-        f"disk      about {(tasks**2 * 250 * (1 + tunings)) / 1e6:.1f} MB",
+        f"disk      about {disk:.1f} MB; {kept * size * 4 / 1e9:.2g} GB more while it runs",
     ]
     for i in shown:
         for side, ids in (("good", good[i]), ("bad", bad[i])):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import pickle
 import random
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -559,6 +561,33 @@ def test_a_plan_runs_nothing(profile, swept, home, computed):
     for part in ("million parameters", "BOS policy bos", "minutes", "memory", "<bos>"):
         assert part in text
     assert computed == []
+
+
+def test_a_plan_counts_what_placements_cost(profile, swept, home, monkeypatch):
+    """Placing takes at least all gradients once more; with a clock that ticks an hour a look."""
+    ticks = itertools.count(0, 3600)
+    monkeypatch.setattr(cells.time, "perf_counter", lambda: next(ticks))
+    folder = next((home / "store" / "models").glob("XS-*/step-000006"))
+    source, pairs = cells.Source(str(folder)), runs.task_pairs(profile)
+
+    def numbers(own: int, methods=("gradient",)) -> tuple[float, float]:
+        text = cells.plan(source, pairs, methods, 1, workers=1, own=own)
+        assert ("placed" in text) == (own > 0 and "gradient" in methods)
+        return tuple(
+            float(re.search(pattern, text)[1])
+            for pattern in (r"about (\d+) with", r"; (\S+) GB more")
+        )
+
+    none, few, more = map(numbers, (0, 1, 3))
+    assert (
+        few[0] >= none[0] * 7 / 4
+    )  # passes: one to score, three a gradient, and these three again
+    assert more[0] > few[0]
+    size = sum(p.numel() for p in cells.loaded(source).model.parameters())
+    blocks_of = 12 * size * 4 / 1e9  # of one task
+    assert few[1] - none[1] == pytest.approx(2 * blocks_of, rel=0.25)
+    assert more[1] - none[1] == pytest.approx(4 * blocks_of, rel=0.25)
+    assert numbers(3, ("transfer",)) == numbers(0, ("transfer",))
 
 
 # ---------------------------------------------------------------------------------------- real text
