@@ -65,12 +65,13 @@ def placement(
     for i, task in enumerate(own):
         place = names.index(task)
         swaps = np.stack([_swapped(rng, n, draws) for n in counts[place]])
-        turned = [_both_ways(dots[i, b], inside, {place: swaps}, place, b)[1]
+        turned = [_both_ways(dots[i, b], inside[[place, b]], (swaps, np.ones_like(swaps)))[1]
                   for b in range(len(names)) if b != place]  # fmt: skip
         largest = np.abs(turned).max(axis=0) if turned else np.zeros(draws)
         found = []
         for b, other in enumerate(names):
-            cosine, again = _both_ways(dots[i, b], inside, drawn, place, b)
+            weights = drawn[place], drawn[b]
+            cosine, again = _both_ways(dots[i, b], inside[[place, b]], weights)
             noise = np.sqrt(np.maximum(own_half[place][0] * own_half[b][0], 1e-12))
             redrawn = np.sqrt(np.maximum(own_half[place][1] * own_half[b][1], 1e-3))
             both = reliable[place] and reliable[b]
@@ -134,21 +135,23 @@ def _half(inside: np.ndarray, weights: np.ndarray) -> tuple[float, np.ndarray]:
     return float(found[0]), found[1:]
 
 
-def _both_ways(dots, inside, drawn, a: int, b: int) -> tuple[float, np.ndarray]:
+def _both_ways(
+    dots: np.ndarray, inside: np.ndarray, weights: tuple[np.ndarray, np.ndarray]
+) -> tuple[float, np.ndarray]:
     """Mean cosine of train with eval and of eval with train: of the first weights, and of others.
 
     Args:
         dots: ⟨block of a, block of b⟩, shape (2·BLOCKS, 2·BLOCKS), train blocks first.
-        drawn: weights by task; where b has none, its blocks count once each.
+        inside: the same of a with itself and of b with itself, (2, 2·BLOCKS, 2·BLOCKS).
+        weights: how often each block counts, of a and of b: (2, draws, BLOCKS) each.
     """
-    u = drawn[a]
-    v = drawn[b] if a == b or not isinstance(drawn, dict) else np.ones((2, len(u[0]), BLOCKS))
+    u, v = weights
     halves = slice(0, BLOCKS), slice(BLOCKS, 2 * BLOCKS)
     total = 0.0
     for mine, its in ((0, 1), (1, 0)):
         across = np.einsum("dp,pq,dq->d", u[mine], dots[halves[mine], halves[its]], v[its])
-        length = _sizes(inside[a][halves[mine], halves[mine]], u[mine])
-        total = total + across / (length * _sizes(inside[b][halves[its], halves[its]], v[its])) / 2
+        length = _sizes(inside[0][halves[mine], halves[mine]], u[mine])
+        total = total + across / (length * _sizes(inside[1][halves[its], halves[its]], v[its])) / 2
     return float(total[0]), total[1:]
 
 

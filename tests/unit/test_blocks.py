@@ -62,7 +62,7 @@ def test_redrawn_cosines_are_those_of_redrawn_gradients():
     a, b = rng.normal(size=(2, 2 * BLOCKS, 40))
     inside = np.stack([x @ x.T for x in (a, b)])
     drawn = [rng.integers(0, 3, size=(2, 5, BLOCKS)) + 0.5 for _ in "ab"]
-    value, again = blocks._both_ways(a @ b.T, inside, drawn, 0, 1)
+    value, again = blocks._both_ways(a @ b.T, inside, tuple(drawn))
 
     def cosine(d, mine, its):
         x = drawn[0][mine][d] @ a[mine * BLOCKS : (mine + 1) * BLOCKS]
