@@ -47,6 +47,10 @@ def probe(
 
     Args:
         source: where the model comes from; several, such as revisions of one, make one run.
+        pairs: those of all tasks, with `split` filled.
+        out: the folder of the run, which must be new or a run.
+        methods: "transfer" and "gradient", or one of them.
+        tunings: settings of `ftgd.Config`, each of which is a transfer space.
         texts: lines of neutral text on which harm is measured, by the texts' names.
         about: what else the manifest should say, `pair_seed` at least.
         workers: number of processes; a core one by default.
@@ -67,12 +71,11 @@ def probe(
             raise InputError(f"two of the models are called {key['model']}, of the same step")
     for lm in found[1:]:  # of the first, who asks has been told
         check_tokens(lm, pairs)
-    several = lambda values: values[0] if len(values) == 1 else values  # noqa: E731
     tasks = sorted(pairs["task"].unique())
     asked = {"own": own, "sources": sources, "targets": targets}
     about = {
-        "model": several([lm.name for lm in found]),
-        "weights": several([lm.weights for lm in found]),
+        "model": _one_or_all([lm.name for lm in found]),
+        "weights": _one_or_all([lm.weights for lm in found]),
         "bos": ", ".join(dict.fromkeys(lm.bos for lm in found)),
         "scoring": models[0].scoring,
         **({"params": models[0].params} if models[0].params else {}),
@@ -99,6 +102,10 @@ def probe(
         wanted = tables["transfer"]["target"].isin(set(targets))
         tables["transfer"] = tables["transfer"][wanted]
     return assemble(Path(out), tables, pairs, tunings, about, began)
+
+
+def _one_or_all(values: list[str]) -> str | list[str]:
+    return values[0] if len(values) == 1 else values
 
 
 def revision_keys(source: Source, keys: dict) -> dict:
