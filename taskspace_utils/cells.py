@@ -314,7 +314,7 @@ def plan(
     disk = tasks**2 * 250 * (1 + tunings) / 1e6
     of = "each task" if sources is None else f"{sources} tasks"
     taught = f"; {tunings} tunings of {of}" if "transfer" in methods else ""
-    placed = f"; {own} tasks placed" if rows else ""
+    placed = f"; tasks placed: {own}" if rows else ""
     shown = pairs.index[:2] if len(pairs) > 1 else pairs.index
     lines = [
         f"model     {lm.name}: {size / 1e6:.2f} million parameters, BOS policy {lm.bos}",

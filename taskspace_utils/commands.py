@@ -183,7 +183,8 @@ def probe(options) -> None:
     placed = own if len(own) <= context.PLACED else ()
     if options.plan:
         work = cells.probing_cells(models[0], sources, tunings, methods, own=placed)
-        print(cells.plan(models[0], pairs, methods, len(tunings), len(sources), options.workers))
+        sizes = len(tunings), len(sources), options.workers, len(placed)
+        print(cells.plan(models[0], pairs, methods, *sizes))
         print(f"cells     {len(work)}" + f" of each of {len(models)} models" * (len(models) > 1))
         return
     run = probes.probe(

@@ -170,7 +170,7 @@ def test_fewer_cells(home, monkeypatch):
 
 def test_a_plan_of_gradients_names_no_tunings(home, capsys):
     assert probe(home, "planned", "--preset", "quick", "--plan") == 0
-    assert re.search(r"^methods +gradient$", capsys.readouterr().out, re.MULTILINE)
+    assert re.search(r"^methods +gradient; tasks placed: 1$", capsys.readouterr().out, re.MULTILINE)
     assert not (home / "planned").exists()
 
 

@@ -573,15 +573,11 @@ def test_a_plan_counts_what_placements_cost(profile, swept, home, monkeypatch):
     def numbers(own: int, methods=("gradient",)) -> tuple[float, float]:
         text = cells.plan(source, pairs, methods, 1, workers=1, own=own)
         assert ("placed" in text) == (own > 0 and "gradient" in methods)
-        return tuple(
-            float(re.search(pattern, text)[1])
-            for pattern in (r"about (\d+) with", r"; (\S+) GB more")
-        )
+        found = re.search(r"about (\d+) with.*; (\S+) GB more", text, re.DOTALL)
+        return float(found[1]), float(found[2])
 
     none, few, more = map(numbers, (0, 1, 3))
-    assert (
-        few[0] >= none[0] * 7 / 4
-    )  # passes: one to score, three a gradient, and these three again
+    assert few[0] >= none[0] * 7 / 4  # one pass to score, three a gradient, these three again
     assert more[0] > few[0]
     size = sum(p.numel() for p in cells.loaded(source).model.parameters())
     blocks_of = 12 * size * 4 / 1e9  # of one task
