@@ -205,14 +205,8 @@ def verdict_rules_widget(verdicts: pd.DataFrame, ledger: list[claims.Claim]):
     return w.VBox([w.HBox([factor, width]), said])
 
 
-def doubt_widget(
-    space: pd.DataFrame,
-    doubts: Mapping[str, pd.DataFrame],
-    labels: pd.DataFrame,
-    planted: pd.DataFrame | None = None,
-    n: int = 6,
-):
-    """`explore.doubt` as an `ipywidgets.VBox`; the same arguments."""
+def doubt_widget(space, doubts, labels, planted=None, n=6):
+    """`explore.doubt` as an `ipywidgets.VBox`; the same arguments, of the same types."""
     import ipywidgets as w
 
     tasks = [(figures.readable(name), name) for name in by_phenomenon(labels, space)["task"]]
