@@ -13,20 +13,14 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
-import tarfile
-import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from taskspace_utils import jobs, store
-from taskspace_utils.publishing import pages, passports, prose, redraw
+from taskspace_utils.publishing import drawing, pages, passports, prose, redraw
 from taskspace_utils.publishing.chapters import (
     BuildError,
     chapters,
@@ -34,17 +28,6 @@ from taskspace_utils.publishing.chapters import (
     execute,
     find_chapter,
 )
-
-# npm packages and the files taken from each: with them, pages need no network to be read.
-VENDORED = {
-    "mathjax@3.2.2": ("es5/tex-chtml-full.js", "es5/output/chtml/fonts/*"),
-    "@jupyter-widgets/html-manager@1.0.15": ("dist/embed.js", "dist/*.woff2"),
-}
-OFFLINE = {
-    "mathjax_path": "es5/tex-chtml-full.js",
-    "nb_ipywidgets_js": {"dist/embed.js": {}},
-    "html_static_path": ["book/assets", "vendor"],
-}
 
 
 def build(
@@ -93,7 +76,7 @@ def _built(profile, values, root: Path, out: Path, workers, scheduler) -> Path:
     except BaseException:
         shutil.rmtree(html, ignore_errors=True)
         raise
-    offline = _vendored()
+    offline = drawing.vendored()
 
     def state() -> tuple[dict[Path, str], str]:
         keys = _keys(values, root, run.folder)
@@ -116,7 +99,7 @@ def _built(profile, values, root: Path, out: Path, workers, scheduler) -> Path:
     }
     times = pages.run_times(executed.values())
     store.write_atomic(out / pages.TIMES, times.to_csv(index=False, lineterminator="\n"))
-    drawn = _draw(texts, root, out, offline)
+    drawn = drawing.draw(texts, root, out, offline)
     # what was edited in the meantime has no key: the next build looks at it again
     store.write_atomic(drawn / ".key", key if state()[1] == key else "edited while it was built")
     os.replace(drawn, html)
@@ -237,88 +220,6 @@ def _with_values(source: str, parameters: Mapping[str, Any]) -> str:
             after = lines[old.end_lineno - 1][old.end_col_offset :]
             lines[old.lineno - 1 : old.end_lineno] = [before + text.encode() + after]
     return b"".join(lines).decode()
-
-
-def tarball(package: str) -> Path:
-    """Where the store keeps an npm package that pages need."""
-    return store.store_path("vendor", re.sub(r"[^a-z0-9.]+", "-", package) + ".tgz")
-
-
-def _vendored() -> bool:
-    return vendored(VENDORED)
-
-
-def vendored(packages: Iterable[str]) -> bool:
-    """Are all npm packages in the store? Those that aren't are fetched; else CDNs remain."""
-    for package in packages:
-        if tarball(package).exists():
-            continue
-        npm = shutil.which("npm")
-        if npm is None:
-            store.say(f"npm is not installed: pages will load {package} from a CDN")
-            return False
-        with tempfile.TemporaryDirectory(prefix="taskspaces-") as folder:
-            command = [npm, "pack", "--silent", "--fetch-retries=1", package]
-            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-            fetched = list(Path(folder).glob("*.tgz"))
-            if done.returncode or not fetched:
-                store.say(f"npm could not fetch {package}: pages will load it from a CDN")
-                return False
-            store.write_atomic(tarball(package), fetched[0].read_bytes())
-    return True
-
-
-def _draw(texts: Mapping[str, str], root: Path, out: Path, offline: bool) -> Path:
-    """Stage the sources under `out` and draw them with Jupyter Book; return the html folder."""
-    stage, drawn = out / "stage", out / "drawn"
-    for folder in (stage, drawn):
-        shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(root / "book", stage / "book")
-    shutil.copy(root / "_toc.yml", stage)
-    for name, text in texts.items():
-        store.write_atomic(stage / "notebooks" / name, text)
-    if (out / "figures").is_dir():
-        shutil.copytree(out / "figures", stage / "notebooks" / "figures")
-        pictures = stage / "pictures" / "figures"  # pages show these; the others are downloaded
-        shutil.copytree(
-            out / "figures",
-            pictures,
-            ignore=lambda _, names: [name for name in names if not name.endswith(".svg")],
-        )
-    if (out / pages.TIMES).is_file():
-        shutil.copy(out / pages.TIMES, stage / "book")
-    config = pages.with_launch_buttons(yaml.safe_load((root / "_config.yml").read_text("utf-8")))
-    config["html"].pop("announcement")  # it says that the chapters have not been run
-    (stage / "pictures").mkdir(exist_ok=True)
-    config["sphinx"]["config"]["html_extra_path"] = ["pictures"]
-    if offline:
-        config["sphinx"]["config"].update(OFFLINE)
-    for package, wanted in VENDORED.items() if offline else ():
-        with tarfile.open(tarball(package)) as tar:
-            for member in tar:
-                member.name = member.name.removeprefix("package/")
-                if any(fnmatch(member.name, pattern) for pattern in wanted):
-                    tar.extract(member, stage / "vendor", filter="data")
-    store.write_atomic(stage / "_config.yml", yaml.safe_dump(config, sort_keys=False))
-    jupyter_book(stage, drawn)
-    return drawn / "_build" / "html"
-
-
-def jupyter_book(stage: Path, out: Path, options: Iterable[str | Path] = ()) -> None:
-    """Draw staged sources into OUT/_build.
-
-    Raises:
-        BuildError: Jupyter Book failed or has a warning; the message names the pages.
-    """
-    program = Path(sys.executable).parent / "jupyter-book"  # it has no `python -m`
-    command = [program, "build", stage, "--path-output", out, "-W", "--keep-going", "-q", *options]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    said = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr)  # colours
-    said = said.replace(f"{stage}/", "").splitlines()
-    bad = [line for line in said if re.search(r"\b(WARNING|ERROR|CRITICAL)\b", line)]
-    if done.returncode or bad:
-        text = "\n".join(bad or said[-15:])
-        raise BuildError(f"the chapters ran, but Jupyter Book objects to the pages:\n{text}")
 
 
 # ------------------------------------------------------------------------------- a Sphinx extension

@@ -17,7 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 from taskspace_utils import store
-from taskspace_utils.publishing import book, editions, handouts, labs, slides
+from taskspace_utils.publishing import drawing, editions, handouts, labs, slides
 from taskspace_utils.publishing.chapters import chapters
 from taskspace_utils.publishing.lesson_plans import measured, plans, too_long
 from taskspace_utils.publishing.plain_myst import titles
@@ -90,7 +90,7 @@ def _mathjax(pages: Path) -> str:
     """MathJax as slides reach it: the book's own, or where the book gets it from."""
     if (pages / "_static" / slides.MATHJAX).is_file():
         return f"../book/_static/{slides.MATHJAX}"
-    version = next(name for name in book.VENDORED if name.startswith("mathjax@"))
+    version = next(name for name in drawing.VENDORED if name.startswith("mathjax@"))
     return f"https://cdn.jsdelivr.net/npm/{version}/{slides.MATHJAX}"
 
 

@@ -24,7 +24,7 @@ import yaml
 from bs4 import BeautifulSoup, Tag
 
 from taskspace_utils import store
-from taskspace_utils.publishing import book
+from taskspace_utils.publishing import drawing
 from taskspace_utils.publishing.chapters import BuildError
 from taskspace_utils.store import InputError
 
@@ -96,7 +96,7 @@ def build(out: str | Path | None = None, target: str | Path | None = None) -> Pa
         ]
         own = store.write_atomic(Path(folder) / "_config.yml", yaml.safe_dump(config))
         options = ["--builder", "custom", "--custom-builder", "epub", "--config", own]
-        book.jupyter_book(stage, Path(folder), options)
+        drawing.jupyter_book(stage, Path(folder), options)
         [made] = (Path(folder) / "_build" / "epub").glob("*.epub")
         mended = _mended(made, Path(folder) / "mended.epub")
         target = Path(target) if target else out / "task-spaces.epub"
@@ -165,7 +165,7 @@ def _formulas(pages: Iterable[BeautifulSoup]) -> None:
             )
             if text:
                 found.append((text, text.strip()[2:-2].strip(), tag.name == "div"))
-    tarball = book.tarball(next(name for name in book.VENDORED if name.startswith("mathjax")))
+    tarball = drawing.tarball(next(name for name in drawing.VENDORED if name.startswith("mathjax")))
     node = shutil.which("node")
     if node is None or not tarball.is_file():
         store.say("node or MathJax is missing: formulas of the EPUB stay as TeX")

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from taskspace_utils import store
-from taskspace_utils.publishing import book
+from taskspace_utils.publishing import drawing
 from taskspace_utils.publishing.plain_myst import as_html, plain
 
 REVEAL = "reveal.js@5.2.1"
@@ -238,9 +238,9 @@ def write(notebooks: list[Path], out: Path, known: Mapping[str, str], mathjax: s
     """
     import nbformat
 
-    local = book.vendored([REVEAL])
+    local = drawing.vendored([REVEAL])
     if local:
-        with tarfile.open(book.tarball(REVEAL)) as tar:
+        with tarfile.open(drawing.tarball(REVEAL)) as tar:
             for member in tar:
                 member.name = member.name.removeprefix("package/")
                 if member.name in TAKEN:

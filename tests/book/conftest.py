@@ -14,7 +14,7 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
 from taskspace_utils import runs, store
-from taskspace_utils.publishing import book
+from taskspace_utils.publishing import drawing
 
 from .browsing import FLAGS, Quiet
 
@@ -65,7 +65,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     profile = SimpleNamespace(name="tiny", chapters={"02_second": {"k": 0.5}})
     monkeypatch.setattr(runs, "load_profile", lambda name: profile)
     monkeypatch.setattr(runs, "sweep", lambda *options: SimpleNamespace(folder=tmp_path / "run"))
-    monkeypatch.setattr(book, "_vendored", lambda: False)
+    monkeypatch.setattr(drawing, "vendored", lambda *packages: False)
     return root
 
 
@@ -81,7 +81,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list:
             store.write_atomic(html / name, "page")
         return html
 
-    monkeypatch.setattr(book, "_draw", draw)
+    monkeypatch.setattr(drawing, "draw", draw)
     return calls
 
 

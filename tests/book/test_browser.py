@@ -7,7 +7,7 @@ import tarfile
 import pytest
 from selenium.webdriver.common.keys import Keys
 
-from taskspace_utils.publishing import book
+from taskspace_utils.publishing import drawing
 
 from .browsing import complaints, visit
 from .test_pages import PAGES
@@ -177,9 +177,9 @@ def axe(smoke_book) -> str:
     """The code of axe-core, which looks for barriers; npm fetches it once into the store."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TASKSPACES_STORE", str(smoke_book.parent / "store"))
-        if not book.vendored([AXE]):
+        if not drawing.vendored([AXE]):
             pytest.skip(f"npm has not fetched {AXE}")
-        with tarfile.open(book.tarball(AXE)) as tar:
+        with tarfile.open(drawing.tarball(AXE)) as tar:
             return tar.extractfile("package/axe.min.js").read().decode()
 
 

@@ -14,7 +14,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 from taskspace_utils import store
-from taskspace_utils.publishing import book, chapters, pages, redraw
+from taskspace_utils.publishing import book, chapters, drawing, pages, redraw
 
 STOP = '\n```{code-cell} ipython3\nfirst = 1\nraise LookupError("no such task")\n```\n'
 
@@ -165,11 +165,11 @@ def test_a_killed_build_resumes_and_has_published_nothing(project, drawn, tmp_pa
     add(project, "02_second", f"\n```{{code-cell}} ipython3\n{wait}\n```\n")
     code = (
         "import sys, pathlib, types\n"
-        "from taskspace_utils import runs\nfrom taskspace_utils.publishing import book\n"
+        "from taskspace_utils import runs\nfrom taskspace_utils.publishing import book, drawing\n"
         "profile = types.SimpleNamespace(name='tiny', chapters={'02_second': {'k': 0.5}})\n"
         "runs.load_profile = lambda name: profile\n"
         "runs.sweep = lambda *p: types.SimpleNamespace(folder=pathlib.Path('none'))\n"
-        "book._vendored = lambda: False\n"
+        "drawing.vendored = lambda *packages: False\n"
         "book.build('tiny', root=pathlib.Path(sys.argv[1]))\n"
     )
     process = subprocess.Popen(
@@ -206,12 +206,12 @@ def test_what_is_edited_while_it_runs_is_not_remembered_as_done(project, drawn, 
 
 def test_without_npm_the_pages_keep_their_cdn(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("TASKSPACES_STORE", str(tmp_path))
-    monkeypatch.setattr(book.shutil, "which", lambda name: None)
-    assert book._vendored() is False
+    monkeypatch.setattr(drawing.shutil, "which", lambda name: None)
+    assert drawing.vendored() is False
     assert "npm is not installed" in said(capsys)
 
-    monkeypatch.setattr(book.shutil, "which", lambda name: "false")
-    assert book._vendored() is False
+    monkeypatch.setattr(drawing.shutil, "which", lambda name: "false")
+    assert drawing.vendored() is False
     assert "npm could not fetch mathjax" in said(capsys)
     assert not list(tmp_path.rglob("*"))  # no half-fetched cache
 

@@ -14,7 +14,7 @@ from bs4 import BeautifulSoup
 
 from taskspace_utils import store
 from taskspace_utils.cli import main
-from taskspace_utils.publishing import book, chapters, epub
+from taskspace_utils.publishing import chapters, drawing, epub
 from taskspace_utils.publishing.chapters import BuildError
 
 OPF, CONTAINER = (
@@ -154,7 +154,7 @@ def test_what_moves_on_a_page_is_left_out_and_its_words_stay():
 
 
 def test_a_formula_that_cannot_be_read_is_an_error(tmp_path, monkeypatch, smoke_store):
-    mathjax = book.tarball(next(n for n in book.VENDORED if n.startswith("mathjax")))
+    mathjax = drawing.tarball(next(n for n in drawing.VENDORED if n.startswith("mathjax")))
     if shutil.which("node") is None or not mathjax.is_file():
         pytest.skip("node or MathJax is missing")
     good = BeautifulSoup(r'<span class="math">\(\tau_{AB} < 1\)</span>', "html.parser")

@@ -73,6 +73,7 @@ PUBLISHING = [
     "editions",
     "glossary",
     "pages",
+    "drawing",
     "book",
     "epub",
     "plain_myst",
