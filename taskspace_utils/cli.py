@@ -11,6 +11,7 @@ import os
 import sys
 
 from taskspace_utils import __version__, commands, store
+from taskspace_utils.publishing import commands as publish
 from taskspace_utils.store import InputError, say
 
 
@@ -150,36 +151,34 @@ def _parser() -> argparse.ArgumentParser:
         "share no seed; 2 if nothing can be compared."
     )
 
-    sub = command("chapter", commands.chapter, "execute one chapter")
+    sub = command("chapter", publish.chapter, "execute one chapter")
     sub.add_argument("chapter", metavar="NN", help="its number or name")
     _profile_option(sub)
     sub.add_argument("-p", action="append", default=[], metavar="NAME=VALUE", help="a parameter")
     sub.add_argument("--out", metavar="DIR", help="folder for the executed notebook")
 
-    sub = command("book", commands.book, "run what is missing and build the book")
+    sub = command("book", publish.book, "run what is missing and build the book")
     _profile_option(sub)
     sub.add_argument("--out", metavar="DIR", help="folder for html/ (default _build)")
     _worker_options(sub)
 
-    sub = command("epub", commands.epub, "make an EPUB of the book that was last built")
+    sub = command("epub", publish.epub, "make an EPUB of the book that was last built")
     sub.add_argument("--book", metavar="DIR", help="where it was built (default _build)")
     sub.add_argument("--out", metavar="FILE", help="default task-spaces.epub in that folder")
 
-    sub = command("course", commands.course, "pack a course: editions, labs, slides, handouts")
+    sub = command("course", publish.course, "pack a course: editions, labs, slides, handouts")
     _profile_option(sub)
     sub.add_argument("--out", metavar="DIR", help="folder for course/ and the archives (_build)")
     _worker_options(sub)
 
-    sub = command("collect", commands.collect, "a table of the score files that students handed in")
+    sub = command("collect", publish.collect, "a table of the score files that students handed in")
     sub.add_argument("folder", metavar="DIR", help="where they lie; a folder for each student")
     sub.add_argument("--out", metavar="FILE", help="write it as CSV")
 
     sub = command("report", commands.report, "write the report of a run folder again")
     sub.add_argument("run_folder", metavar="RUN", help="a folder that `probe` wrote")
 
-    sub = command(
-        "redraw", commands.redraw, "draw a figure of the book again, from its table alone"
-    )
+    sub = command("redraw", publish.redraw, "draw a figure of the book again, from its table alone")
     sub.add_argument("name", nargs="?", help="a figure's label or module; without one, all listed")
     sub.add_argument("--tables", metavar="DIR", help="where tables lie (default _build/figures)")
     sub.add_argument(

@@ -83,6 +83,7 @@ PUBLISHING = [
     "lesson_plans",
     "handouts",
     "course",
+    "commands",
 ]
 
 
