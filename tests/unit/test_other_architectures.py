@@ -36,7 +36,8 @@ def test_gpt2_is_trained_bit_for_bit_as_pretraining_trains_it(tmp_path):
     theirs = load_file(tmp_path / "theirs/step-000020/model.safetensors")
     ours = model.state_dict()
     assert all(torch.equal(ours[name], value) for name, value in theirs.items())
-    assert list(log["step"]) == [0, 20] and list(log["kept"]) == [False, True]
+    assert list(log["step"]) == [0, 20]
+    assert list(log["kept"]) == [False, True]
 
 
 @pytest.mark.parametrize("name", architectures.ARCHITECTURES)
@@ -75,7 +76,8 @@ def test_a_training_stops_at_the_target_and_goes_back_to_the_nearer_look(monkeyp
         target = losses[8] + share * (losses[7] - losses[8])
         model = architectures.built("gpt2", XS, vocabulary, 0)
         log = architectures.learn(model, XS, TEXT, 0, 1e-2, target, 12)
-        assert log["step"].max() == 8 and log.loc[log["kept"], "step"].item() == step
+        assert log["step"].max() == 8
+        assert log.loc[log["kept"], "step"].item() == step
         text = pretraining.held_out_sequences(XS, architectures.tokenizer_of(XS, TEXT), TEXT)
         assert pretraining.text_loss(model, text["held-out"]) == log["loss"][step]
 
