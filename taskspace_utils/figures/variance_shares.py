@@ -15,9 +15,11 @@ PARTS = {
 }
 
 
-def load(shares: dict[str, pd.Series]) -> pd.DataFrame:
+def load(shares: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """Results of `studies.alike.shares` as one table: columns state, part, share."""
-    rows = [(state, part, some[part]) for state, some in shares.items() for part in PARTS]
+    rows = [
+        (state, part, some.loc[part, "value"]) for state, some in shares.items() for part in PARTS
+    ]
     return pd.DataFrame(rows, columns=["state", "part", "share"])
 
 

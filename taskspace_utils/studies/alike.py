@@ -164,6 +164,11 @@ def between(means: pd.DataFrame, but: str = "") -> float:
     return float(kept.to_numpy()[~np.eye(len(kept), dtype=bool)].mean())
 
 
+def gap(means: pd.DataFrame) -> float:
+    """How much more two models of one kind are alike than two of different kinds."""
+    return within(means) - between(means)
+
+
 def apart(means: pd.DataFrame, kind: str) -> float:
     """How much less one kind is like the others than they are like each other."""
     return between(means, kind) - float(means.loc[kind].drop(kind).mean())
@@ -180,7 +185,9 @@ def couple(means: pd.DataFrame, one: str, other: str, but: str = "") -> float:
 # ---------------------------------------------------------------- what a cell's variance is made of
 
 
-def shares(up: pd.DataFrame, down: pd.DataFrame) -> pd.Series:
+def shares(
+    up: pd.DataFrame, down: pd.DataFrame, family: pd.Series, draws: int = DRAWS
+) -> pd.DataFrame:
     """Whose the differences between cells are: all models', the kind's, the seed's, or one model's.
 
     Each model's values are taken from their mean. What is left of cell c in a model of kind k and
@@ -190,10 +197,12 @@ def shares(up: pd.DataFrame, down: pd.DataFrame) -> pd.Series:
     measurements from disjoint halves of the pairs, so that the noise of pairs adds up to nothing.
 
     Args:
-        up, down: a row a cell, a column a model; every kind has every seed.
+        up, down: a row a cell (index a, b), a column a model; every kind has every seed.
+        family: of each task; intervals draw families.
 
     Returns:
-        common, kind, seed, model: shares that add up to 1; a negative one is one too small to see.
+        rows common, kind, seed, model; columns value (they add up to 1; a negative one is too small
+        to see), low, high.
     """
     layers = []
     for values in (up, down):
@@ -201,13 +210,19 @@ def shares(up: pd.DataFrame, down: pd.DataFrame) -> pd.Series:
         cube = values.sort_index(axis=1).to_numpy().reshape(len(values), kinds, seeds)
         layers.append(cube - cube.mean(axis=0))
     parts = zip(*map(_parts, layers), strict=True)
-    common, kind, seed, rest = (float((x * y).sum(axis=(1, 2)).mean()) for x, y in parts)
-    rest /= (kinds - 1) * (seeds - 1)
-    of_kind = (kind / (kinds - 1) - rest) / seeds
-    of_seed = (seed / (seeds - 1) - rest) / kinds
-    of_all = common / (kinds * seeds) - of_kind / kinds - of_seed / seeds - rest / (kinds * seeds)
-    found = pd.Series({"common": of_all, "kind": of_kind, "seed": of_seed, "model": rest})
-    return found / found.sum()
+    names = ["common", "kind", "seed", "model"]
+    squares = pd.DataFrame({n: (x * y).sum(axis=(1, 2)) for n, (x, y) in zip(names, parts)})
+
+    def components(some: pd.DataFrame) -> pd.Series:
+        common, kind, seed, rest = some[names].mean()
+        rest /= (kinds - 1) * (seeds - 1)
+        kind, seed = (kind / (kinds - 1) - rest) / seeds, (seed / (seeds - 1) - rest) / kinds
+        common = common / (kinds * seeds) - kind / kinds - seed / seeds - rest / (kinds * seeds)
+        found = pd.Series([common, kind, seed, rest], names)
+        return found / found.sum()
+
+    table = squares.set_axis(up.index).reset_index()
+    return families.bootstrap(table, components, family, draws=draws)
 
 
 def _parts(cube: np.ndarray) -> tuple[np.ndarray, ...]:

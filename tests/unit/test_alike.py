@@ -10,6 +10,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from taskspace_utils.controls import partial_rank
+from taskspace_utils.figures import kinds, variance_shares
 from taskspace_utils.studies import alike
 
 KINDS, SEEDS = ["x", "y", "z"], [1, 2, 3, 4]
@@ -42,11 +43,10 @@ def test_means_by_kind_are_those_of_a_plain_loop_and_never_of_one_seed():
 
 def test_a_kind_that_is_nobody_is_not_found_and_one_that_is_is():
     none, _ = planted({"common": 1, "model": 0.5})
-    gap = lambda means: alike.within(means) - alike.between(means)  # noqa: E731
-    found = alike.Alike(none, alike.ranks(none), FAMILY).estimate(gap)
+    found = alike.Alike(none, alike.ranks(none), FAMILY).estimate(alike.gap)
     assert found["low"] < 0 < found["high"]
     some, _ = planted({"common": 1, "kind": 0.5, "model": 0.5})
-    found = alike.Alike(some, alike.ranks(some), FAMILY).estimate(gap)
+    found = alike.Alike(some, alike.ranks(some), FAMILY).estimate(alike.gap)
     assert 0.1 < found["low"] < found["value"] < found["high"] < 0.4
 
 
@@ -93,15 +93,38 @@ def test_one_kind_and_one_couple_stand_out_as_worked_by_hand():
     assert alike.couple(means, "p", "q", but="s") == pytest.approx(0.3)
 
 
+def whose(up, down, draws=2):
+    return alike.shares(up, down, FAMILY, draws)
+
+
 def test_shares_of_variance_are_found_again_whatever_the_noise_of_pairs():
     asked = {"common": 4.0, "kind": 2.0, "seed": 1.0, "model": 3.0}
     for noise in (0.0, 2.0):
-        found = np.mean([alike.shares(*planted(asked, noise, seed)) for seed in range(12)], axis=0)
+        found = np.mean(
+            [whose(*planted(asked, noise, seed))["value"] for seed in range(12)], axis=0
+        )
         np.testing.assert_allclose(found, [0.4, 0.2, 0.1, 0.3], atol=0.03)
 
 
 def test_a_share_that_is_not_there_is_about_nothing():
-    found = alike.shares(*planted({"common": 1.0, "model": 1.0}, 0.5))
-    assert found["kind"] == pytest.approx(0, abs=0.05)
-    assert found["seed"] == pytest.approx(0, abs=0.05)
-    assert found.sum() == pytest.approx(1)
+    found = whose(*planted({"common": 1.0, "model": 1.0}, 0.5), draws=99)
+    for part in ("kind", "seed"):
+        assert found.loc[part, "value"] == pytest.approx(0, abs=0.05)
+        assert found.loc[part, "low"] < 0 < found.loc[part, "high"]
+    assert found["value"].sum() == pytest.approx(1)
+    assert found.loc["common", "low"] < 0.5 < found.loc["common", "high"]
+
+
+def test_the_figures_show_what_they_are_given():
+    up, down = planted({"common": 1, "kind": 0.5, "model": 0.5})
+    means = alike.Alike(up, alike.ranks(up), FAMILY, draws=2).mean
+    table = kinds.load({"first": means, "second": means / 2})
+    assert table.query("state == 'second' and one == 'x' and other == 'z'")["value"].item() == (
+        means.loc["x", "z"] / 2
+    )
+    texts = {text.get_text() for ax in kinds.plot(table).axes for text in ax.texts}
+    assert {f"{value:.2f}" for value in (*np.diag(means), *np.diag(means) / 2)} <= texts
+    table = variance_shares.load({"only": whose(up, down)})
+    bars = variance_shares.plot(table).axes[0].patches
+    assert sum(bar.get_width() for bar in bars) == pytest.approx(1, abs=0.02)
+    assert bars[1].get_width() == pytest.approx(table.query("part == 'kind'")["share"].item())

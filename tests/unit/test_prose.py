@@ -35,6 +35,11 @@ GIVEN: dict[str, dict[str, str]] = {
     },
     "11_blimp": {"95 %": LEVEL, "0.60": "the definition of order-only"},
     "13_your_model": {"95 %": LEVEL},
+    "17_other_architectures": {
+        "0.02": "a rule of the predictions: the smallest difference that counts",
+        "0.05": "a rule of the predictions",
+        "0.3": "the same",
+    },
     "20_engine": {"5 %": "the rule: when a race is refused", "10 %": "the same"},
 }
 SPARSE = {"12_verdicts", "13_your_model"}  # read results aloud: more words a line of code
