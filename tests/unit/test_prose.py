@@ -39,6 +39,8 @@ GIVEN: dict[str, dict[str, str]] = {
         "0.02": "a rule of the predictions: the smallest difference that counts",
         "0.05": "a rule of the predictions",
         "0.3": "the same",
+        "0.60": "the definition of order-only",
+        "95 %": LEVEL,
     },
     "20_engine": {"5 %": "the rule: when a race is refused", "10 %": "the same"},
 }
