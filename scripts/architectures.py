@@ -3,11 +3,11 @@
     python scripts/architectures.py            # what the store has is not made again
 
 Each architecture first gets the learning rate, of four, that brings it furthest in 200 steps (seed
-0, which is used for nothing else). Then, for each of three seeds, a model of it of the size of scale
-S is trained on the laptop's corpus until its held-out loss is down at 2.35 nats a token, which
-GPT-2 reaches at about step 600: a loss that was chosen before any other architecture was trained.
-At step 0 and there, all tasks are scored and their gradient space is taken. Takes about 12 minutes
-of one core.
+0, which is used for nothing else). Then, for each of three seeds, a model of it of scale S's size
+is trained on the laptop's corpus until its held-out loss is down at 2.35 nats a token, which GPT-2
+reaches at about step 600: a loss that was chosen before any other architecture was trained. At step
+0 and there, all tasks are scored and their gradient space is taken. Takes about 15 minutes of one
+core.
 """
 
 from __future__ import annotations

@@ -27,16 +27,17 @@ def load(states: dict[str, pd.DataFrame]) -> pd.DataFrame:
 
 @figures.drawn
 def plot(table: pd.DataFrame) -> Figure:
-    """A panel a state; numbers in the cells, frames around the diagonal."""
+    """A panel a state; numbers in the cells, frames around the diagonal, one scale for all."""
+    limit = table["value"].abs().max()
     states, names = (list(dict.fromkeys(table[column])) for column in ("state", "one"))
     fig, axes = figures.new(3.3 * len(states) + 1.2, 3.9, len(states), squeeze=False, sharey=True)
     for ax, state in zip(axes[0], states, strict=True):
         some = table[table["state"] == state].pivot(index="one", columns="other", values="value")
         some = some.loc[names, names]
-        image = ax.imshow(some, cmap=figures.DIVERGING, vmin=-1, vmax=1)
+        image = ax.imshow(some, cmap=figures.DIVERGING, vmin=-limit, vmax=limit)
         for i, row in enumerate(some.to_numpy()):
             for j, value in enumerate(row):
-                colour = "white" if abs(value) > 0.65 else "black"
+                colour = "white" if abs(value) > 0.65 * limit else "black"
                 ax.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=8, color=colour)
             ax.add_patch(
                 Rectangle((i - 0.5, i - 0.5), 1, 1, fill=False, linewidth=1.4, edgecolor="black")

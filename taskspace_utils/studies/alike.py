@@ -41,6 +41,12 @@ def ranks(values: pd.DataFrame) -> Compare:
     return lambda weights: _correlated(ranked, ranked, weights)
 
 
+def numbers(values: pd.DataFrame) -> Compare:
+    """Pearson's correlation: a few large cells weigh more than many that are nearly nought."""
+    plain = values.to_numpy()
+    return lambda weights: _correlated(plain, plain, weights)
+
+
 def corrected(up: pd.DataFrame, down: pd.DataFrame) -> Compare:
     """Rank correlation freed of the noise of pairs; 1: alike but for it.
 

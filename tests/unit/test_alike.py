@@ -41,6 +41,17 @@ def test_means_by_kind_are_those_of_a_plain_loop_and_never_of_one_seed():
             assert found.loc[one, other] == pytest.approx(np.mean(values), abs=1e-12)
 
 
+def test_numbers_weigh_large_cells_and_ranks_do_not():
+    rng = np.random.default_rng(5)
+    large = np.where(np.arange(len(CELLS)) % 20 == 0, 5.0, 0.0)[:, None]
+    some = pd.DataFrame(large + 0.1 * rng.normal(size=(len(CELLS), 12)), CELLS, MODELS)
+    by_rank, by_number = (alike.between(alike.Alike(some, how(some), FAMILY, 2).mean)
+                          for how in (alike.ranks, alike.numbers))  # fmt: skip
+    oracle = np.corrcoef(some["x", 1], some["y", 2])[0, 1]
+    assert by_number == pytest.approx(oracle, abs=0.01)
+    assert by_rank < 0.3 < 0.95 < by_number
+
+
 def test_a_kind_that_is_nobody_is_not_found_and_one_that_is_is():
     none, _ = planted({"common": 1, "model": 0.5})
     found = alike.Alike(none, alike.ranks(none), FAMILY).estimate(alike.gap)
