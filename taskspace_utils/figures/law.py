@@ -47,7 +47,7 @@ def plot(table: pd.DataFrame) -> Figure:
             ax.plot(own[x][~live], own["regret"][~live], "o", color=colour, markersize=3, mew=0)
             ax.plot(own[x][live], own["regret"][live], "o", color=colour, mfc="none", markersize=8)
         ax.set(xscale="log", yscale="log")
-        ax.legend(fontsize=7, ncols=2, loc="lower left")
+        ax.legend(fontsize=7, ncols=2, loc="lower left", frameon=False)
     axes[0].set(xlabel="tokens read", ylabel="regret (nats a token)")
     axes[1].set(xlabel="parameters without embeddings")
     axes[0].set_ylim(table["regret"].min() / 4, None)  # room for the legends

@@ -41,6 +41,10 @@ GIVEN: dict[str, dict[str, str]] = {
         "0.3": "the same",
         "0.60": "the definition of order-only",
         "95 %": LEVEL,
+    "18_laws_and_emergence": {
+        "0.01": "a choice: the highest learning rate",
+        **dict.fromkeys(("95 %", "5 %", "20 %", "0.05", "0.10", "0.2"), "a threshold, set before"),
+        **dict.fromkeys(("0.6", "0.8"), "a choice: what counts as sudden"),
     },
     "20_engine": {"5 %": "the rule: when a race is refused", "10 %": "the same"},
 }
