@@ -66,7 +66,8 @@ def shapes(tasks: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         columns width, seed, task, accuracy, margin, smooth: sharpness of the accuracy, of the mean
-        margin, and of the accuracy that a smooth rise of margins gives. Curves from step `FIRST` on
+        margin, and of the accuracy that a smooth rise of margins gives (NaN where that does not
+        rise, as margins spread while they rise). Curves from step `FIRST` on
         whose accuracy and margin both rise by `RISES`.
     """
     rows = []
@@ -84,11 +85,12 @@ def over_families(table: pd.DataFrame, value: str, families: pd.Series) -> Estim
     """The mean of a column, with an interval crossed over seeds and families (`measured.estimate`).
 
     Args:
-        table: columns seed, task, and the value; a row a task and training.
+        table: columns seed, task, and the value; a row a task and training. One without a value
+            does not count.
         families: by task.
     """
     of = SimpleNamespace(seeds=sorted(table["seed"].unique()), tasks=families.to_frame("family"))
-    parts = {}
+    table, parts = table.dropna(subset=[value]), {}
     for seed, some in table.groupby("seed"):
         values = some[value].to_numpy(float)
         parts[seed, ""] = some, lambda weights, values=values: mean(weights, values)
