@@ -6,7 +6,8 @@
 Models of `studies.laws.WIDTHS` are trained for 3,200 steps on one text, none of it twice, and at
 each of `STEPS` their loss on 2,000 fresh sentences is taken and all tasks of profile `laptop` are
 scored. The floor of those sentences is computed from the grammar, and so is that of more sentences,
-which says how sure it is. About 20 minutes of one idle core a seed.
+which says how sure it is. Branches whose rate falls to zero say what a constant rate costs; they
+are not kept, and take a few minutes each time. About 20 minutes of one idle core a seed.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from taskspace_utils import runs, store
-from taskspace_utils.studies import entropy, laws
+from taskspace_utils.studies import annealing, entropy, laws
 from taskspace_utils.tables import write_table
 
 OUT = store.data_path("reference", "laws")
@@ -51,12 +52,19 @@ def main() -> None:
             folder = laws.trained(width, seed, steps)
             losses.append(laws.losses(folder, width, steps))
             tasks.append(laws.scored(folder, width, steps).round(DIGITS))
+    branches = [
+        annealing.annealed(laws.trained(width, seed, steps), width, seed, laws.text())
+        for seed in asked.seeds
+        for width in annealing.WIDTHS
+        if width in asked.widths
+    ]
     language = entropy.Floor(exclude=laws.excluded())
     found = floors(language)
     keys = ["width", "seed", "step"]
     write_table(OUT / "losses.csv", pd.concat(losses), keys)
     write_table(OUT / "tasks.csv.xz", pd.concat(tasks), [*keys, "task"])
     write_table(OUT / "floor.csv", found, ["sample"])
+    write_table(OUT / "annealed.csv", pd.concat(branches), keys)
     corpus, pairs = laws.text(), runs.task_pairs("laptop")
     about = {
         "made_by": "python scripts/laws.py",
@@ -71,7 +79,7 @@ def main() -> None:
         "grammar": store.tree_hash(store.data_path("grammar").glob("*.yml")),
         "pairs": store.text_key(map(repr, pairs.itertuples(index=False))),
         "method": store.method_version(),
-        "code": store.code_version("studies/laws", "studies/entropy"),
+        "code": store.code_version("studies/laws", "studies/entropy", "studies/annealing"),
         "versions": store.versions(),
         "device": "cpu",
         "threads": 1,

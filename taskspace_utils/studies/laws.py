@@ -121,6 +121,7 @@ class Shipped(NamedTuple):
 
     losses: pd.DataFrame
     tasks: pd.DataFrame
+    annealed: pd.DataFrame
     manifest: dict
 
 
@@ -128,7 +129,8 @@ def shipped() -> Shipped:
     """The shipped tables, and how they came about."""
     at = store.data_path("reference", "laws")
     about = json.loads((at / "manifest.json").read_text(encoding="utf-8"))
-    return Shipped(read_table(at / "losses.csv"), read_table(at / "tasks.csv.xz"), about)
+    names = ("losses.csv", "tasks.csv.xz", "annealed.csv")
+    return Shipped(*(read_table(at / name) for name in names), about)
 
 
 # ----------------------------------------------------------------------------------------- the laws

@@ -9,13 +9,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from scipy.stats import norm
 
-from taskspace_utils import grammar, load_grammar, store
+from taskspace_utils import grammar, load_grammar, load_model, store
 from taskspace_utils.figures import law as law_figure
 from taskspace_utils.figures import sharp_curves, sharpness
 from taskspace_utils.store import InputError
-from taskspace_utils.studies import emergence, entropy, laws
+from taskspace_utils.studies import annealing, emergence, entropy, laws
 
 LEXICON = """
 features: {num: [sg, pl], tense: [present, past]}
@@ -283,6 +284,34 @@ def test_a_short_training_is_the_beginning_of_a_long_one_and_is_scored(tmp_path,
     assert scores.groupby("step")["task"].nunique().tolist() == [5, 5]
 
 
+def test_a_branch_goes_on_with_the_next_sentences_and_a_falling_rate(tmp_path, monkeypatch):
+    monkeypatch.setenv("TASKSPACES_STORE", str(tmp_path))
+    corpus, rates, read = laws.text("smoke", 2300, 30), [], []
+    folder = laws.trained(12, 0, 25, corpus)
+    real, step = annealing.sequence_log_probabilities, torch.optim.AdamW.step
+
+    def noted(optimiser, *given):
+        rates.append(optimiser.param_groups[0]["lr"])
+        return step(optimiser, *given)
+
+    def seen(model, ids):
+        read.extend(map(tuple, ids))
+        return real(model, ids)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", noted)
+    monkeypatch.setattr(annealing, "sequence_log_probabilities", seen)
+    found = annealing.annealed(folder, 12, 0, corpus, start=25, steps=4)
+    np.testing.assert_allclose(rates, [0.01, 0.0075, 0.005, 0.0025])
+    kept = laws.losses(folder, 12, 25).set_index("step")["loss"]
+    assert found.set_index("step")["loss"][25] == pytest.approx(kept[25])
+    assert found.set_index("step")["loss"][29] < kept[25]
+    words = load_model(folder / "step-000025").tokenizer
+    order = np.arange(len(corpus.train))
+    np.random.default_rng([0, 0]).shuffle(order)
+    due = [corpus.train[i] for i in order[25 * 64 : 29 * 64]]
+    assert [words.decode(ids[1:]) for ids in read] == due
+
+
 # ------------------------------------------------------------------------------------ sharp curves
 
 
@@ -367,7 +396,10 @@ def test_figures_draw_what_was_planted():
 
 
 def test_the_shipped_laws_are_whole_and_what_their_script_would_make():
-    table, tasks, about = laws.shipped()
+    table, tasks, annealed, about = laws.shipped()
+    before = annealed.merge(table, on=["width", "seed", "step"], suffixes=("", "_kept"))
+    assert len(before) == len(annealed) / 2 >= 4
+    np.testing.assert_allclose(before["loss"], before["loss_kept"], atol=1e-3)
     for value in ("width", "seed"):
         assert sorted(table[value].unique()) == sorted(about[f"{value}s"])
     grid = len(about["widths"]) * len(about["seeds"]) * len(about["steps"])
