@@ -181,7 +181,8 @@ def _look_model(folder: Path) -> tuple[str, str]:
     if code != present_code("training"):
         return name, "of other code"
     scale = about["scale"]
-    if _scales().get(scale["name"]) != {k: v for k, v in scale.items() if k != "name"}:
+    own = "study" in about  # a scale of a study's own, which no row of scales.yml has to know
+    if not own and _scales().get(scale["name"]) != {k: v for k, v in scale.items() if k != "name"}:
         return name, f"scale {scale['name']} has changed"
     if "language" not in about:  # a text of one's own: no file of data/ is behind it
         return name, ""

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 from scipy.stats import norm
+from sklearn.isotonic import IsotonicRegression
 
 from taskspace_utils.measured import Estimate, estimate, mean
 
@@ -58,11 +59,17 @@ def smooth(steps: Sequence[float], margin: Sequence[float], spread: Sequence[flo
     return implied(*straight)
 
 
-def shapes(tasks: pd.DataFrame) -> pd.DataFrame:
+def calm(values: Sequence[float]) -> np.ndarray:
+    """The curve that never falls and is nearest (least squares): a wobble up and back is gone."""
+    return IsotonicRegression().fit_transform(np.arange(len(values)), np.asarray(values, float))
+
+
+def shapes(tasks: pd.DataFrame, calmed: bool = False) -> pd.DataFrame:
     """How sharply each task is learnt in each training, where it is learnt at all.
 
     Args:
         tasks: columns width, seed, step, task, accuracy, margin, margin_sd.
+        calmed: take accuracies and margins of the curves as `calm` gives them.
 
     Returns:
         columns width, seed, task, accuracy, margin, smooth: sharpness of the accuracy, of the mean
@@ -76,7 +83,8 @@ def shapes(tasks: pd.DataFrame) -> pd.DataFrame:
         rises = {name: curve[name].iloc[-1] - curve[name].min() for name in RISES}
         if all(rises[name] >= least for name, least in RISES.items()):
             straight = smooth(curve["step"], curve["margin"], curve["margin_sd"])
-            seen = (curve["accuracy"], curve["margin"], straight)
+            seen = [curve["accuracy"], curve["margin"]]
+            seen = [*map(calm, seen), straight] if calmed else [*seen, straight]
             rows.append((*key, *(sharpness(curve["step"], values) for values in seen)))
     return pd.DataFrame(rows, columns=["width", "seed", "task", "accuracy", "margin", "smooth"])
 

@@ -85,6 +85,7 @@ def trained(width: int, seed: int, steps: int, corpus: Corpus | None = None) -> 
     about |= cells.present_code("training")
     folder = store.store_path("models", f"laws-{scale.name}-seed{seed}-{store.key_of(about)}")
     also = tuple(step for step in STEPS if step <= steps)
+    about |= {"study": "laws"}  # the scale is no row of scales.yml, and needn't be
     return trainings.train(folder, scale, corpus, steps, seed, also, about)
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from scipy.stats import norm
 
-from taskspace_utils import grammar, load_grammar, load_model, store
+from taskspace_utils import grammar, inventory, load_grammar, load_model, store
 from taskspace_utils.figures import law as law_figure
 from taskspace_utils.figures import sharp_curves, sharpness
 from taskspace_utils.store import InputError
@@ -280,6 +280,8 @@ def test_a_short_training_is_the_beginning_of_a_long_one_and_is_scored(tmp_path,
     monkeypatch.setenv("TASKSPACES_STORE", str(tmp_path / "other"))
     folder = laws.trained(12, 0, 25, corpus)
     pd.testing.assert_frame_equal(laws.losses(folder, 12, 25), longer.iloc[:2])
+    models = [entry for entry in inventory.entries() if entry.kind == "model"]
+    assert [entry.why for entry in models] == [""]  # nothing for `store prune` to remove
     scores = laws.scored(folder, 12, 25, "smoke")
     assert scores.groupby("step")["task"].nunique().tolist() == [5, 5]
 
@@ -326,6 +328,18 @@ def test_sharpness_by_hand():
     assert emergence.sharpness([25, 50, 100, 200, 400, 800], dips) == pytest.approx(0.5)
     assert math.isnan(emergence.sharpness([1, 2, 4], [3, 2, 1]))
     assert emergence.sharpness([25, 35, 50], [0, 0.6, 1]) == 1  # 25 to 50; 35 is half a doubling
+
+
+def test_a_wobble_is_no_jump():
+    steps = [25, 50, 100, 200, 400, 800]
+    wobble = [0.0, 1.0, 3.0, 1.0, 3.0, 4.0]  # a ramp that runs ahead and comes back
+    assert emergence.sharpness(steps, wobble) == pytest.approx(0.5)
+    np.testing.assert_allclose(emergence.calm(wobble), [0, 1, 2, 2, 3, 4])
+    assert emergence.sharpness(steps, emergence.calm(wobble)) == pytest.approx(0.25)
+    jump = [0, 0, 0, 1, 1, 1]
+    np.testing.assert_allclose(emergence.calm(jump), jump)
+    table = curves(0.1)
+    pd.testing.assert_frame_equal(emergence.shapes(table, calmed=True), emergence.shapes(table))
 
 
 def test_a_smooth_margin_makes_a_jump_where_pairs_are_alike():
