@@ -12,8 +12,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
-from sklearn.isotonic import IsotonicRegression
+from scipy.optimize import isotonic_regression
+from scipy.special import ndtr
 
 from taskspace_utils.measured import Estimate, estimate, mean
 
@@ -41,7 +41,7 @@ def sharpness(steps: Sequence[float], values: Sequence[float]) -> float:
 
 def implied(margin, spread) -> np.ndarray:
     """The accuracy of normal margins of this mean and standard deviation: Φ(mean / sd)."""
-    return norm.cdf(np.asarray(margin, float) / np.maximum(np.asarray(spread, float), 1e-12))
+    return ndtr(np.asarray(margin, float) / np.maximum(np.asarray(spread, float), 1e-12))
 
 
 def smooth(steps: Sequence[float], margin: Sequence[float], spread: Sequence[float]) -> np.ndarray:
@@ -61,7 +61,7 @@ def smooth(steps: Sequence[float], margin: Sequence[float], spread: Sequence[flo
 
 def calm(values: Sequence[float]) -> np.ndarray:
     """The curve that never falls and is nearest (least squares): a wobble up and back is gone."""
-    return IsotonicRegression().fit_transform(np.arange(len(values)), np.asarray(values, float))
+    return isotonic_regression(np.asarray(values, float)).x
 
 
 def shapes(tasks: pd.DataFrame, calmed: bool = False) -> pd.DataFrame:
@@ -77,16 +77,22 @@ def shapes(tasks: pd.DataFrame, calmed: bool = False) -> pd.DataFrame:
         rise, as margins spread while they rise). Curves from step `FIRST` on
         whose accuracy and margin both rise by `RISES`.
     """
-    rows = []
-    later = tasks[tasks["step"] >= FIRST].sort_values("step")
-    for key, curve in later.groupby(["width", "seed", "task"]):
-        rises = {name: curve[name].iloc[-1] - curve[name].min() for name in RISES}
-        if all(rises[name] >= least for name, least in RISES.items()):
-            straight = smooth(curve["step"], curve["margin"], curve["margin_sd"])
-            seen = [curve["accuracy"], curve["margin"]]
-            seen = [*map(calm, seen), straight] if calmed else [*seen, straight]
-            rows.append((*key, *(sharpness(curve["step"], values) for values in seen)))
+    later = tasks[tasks["step"] >= FIRST]
+    wide = later.pivot(index="step", columns=["width", "seed", "task"]).sort_index()
+    steps, rows = wide.index.to_numpy(), []
+    for key in wide["accuracy"].columns:
+        accuracy, margin, spread = (
+            wide[name][key].to_numpy(float) for name in ("accuracy", "margin", "margin_sd")
+        )
+        straight = smooth(steps, margin, spread)
+        if min(_rise(accuracy) - RISES["accuracy"], _rise(margin) - RISES["margin"]) >= 0:
+            seen = [calm(accuracy), calm(margin)] if calmed else [accuracy, margin]
+            rows.append((*key, *(sharpness(steps, values) for values in (*seen, straight))))
     return pd.DataFrame(rows, columns=["width", "seed", "task", "accuracy", "margin", "smooth"])
+
+
+def _rise(values: np.ndarray) -> float:
+    return float(values[-1] - values.min())
 
 
 def over_families(table: pd.DataFrame, value: str, families: pd.Series) -> Estimate:
