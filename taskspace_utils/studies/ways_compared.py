@@ -44,8 +44,12 @@ def ratios(climbs: pd.DataFrame, value: str, to: str = "differential", gain: flo
     return logs.stack().dropna().rename("log_ratio").reset_index()
 
 
-def together(rows: pd.DataFrame) -> pd.Series:
+def together(rows: pd.DataFrame, draws: int = DRAWS) -> pd.Series:
     """The mean of log ratios of a way, with an interval over seeds and tasks crossed.
+
+    Args:
+        rows: rows of `ratios`, of one way.
+        draws: of the bootstrap.
 
     Returns:
         value, low, high, n_seeds, n_tasks, n.
@@ -58,7 +62,7 @@ def together(rows: pd.DataFrame) -> pd.Series:
             some = table[np.ix_(seeds, tasks)]
             return np.nanmean(some) if np.isfinite(some).any() else np.nan
 
-        ends = crossed_interval(drawn, *table.shape, DRAWS)
+        ends = crossed_interval(drawn, *table.shape, draws)
     return pd.Series({"value": np.nanmean(table) if table.size else np.nan, "low": ends[0],
                       "high": ends[1], "n_seeds": table.shape[0], "n_tasks": table.shape[1],
                       "n": int(np.isfinite(table).sum())})  # fmt: skip
@@ -77,11 +81,12 @@ class Spaces:
         ways, seeds, tasks: what there are spaces of.
     """
 
-    def __init__(self, moved: pd.DataFrame, families: pd.Series) -> None:
+    def __init__(self, moved: pd.DataFrame, families: pd.Series, draws: int = DRAWS) -> None:
         """
         Args:
             moved: columns seed, rung, half, source, target, change.
             families: the family of each task.
+            draws: of seeds and families, for every interval.
         """
         keys = ["seed", "rung", "half", "source"]
         own = moved[moved["source"] == moved["target"]].set_index(keys)["change"]
@@ -94,12 +99,13 @@ class Spaces:
         )
         self.tasks = sorted(table["source"].unique())
         units = sorted({families[task] for task in self.tasks})
-        drawn = np.vstack([np.ones(len(units), int), redrawn(len(units), DRAWS)])
+        drawn = np.vstack([np.ones(len(units), int), redrawn(len(units), draws)])
         ends = [pd.Index(units).get_indexer(self._cells.index.get_level_values(end).map(families))
                 for end in ("source", "target")]  # fmt: skip
         self._weights = times(drawn, *ends).astype(float)
         rng, n = np.random.default_rng(0), len(self.seeds)
-        self._picked = np.vstack([np.ones(n), rng.multinomial(n, np.full(n, 1 / n), DRAWS)])
+        self._found: dict = {}
+        self._picked = np.vstack([np.ones(n), rng.multinomial(n, np.full(n, 1 / n), draws)])
 
     def across(self, one: tuple, other: tuple) -> tuple[np.ndarray, int]:
         """Rank correlations of two spaces, each a (seed, way), corrected for what halves lose.
@@ -109,6 +115,11 @@ class Spaces:
         Returns:
             one number a draw, the first of all families as they are; and the number of cells.
         """
+        if (one, other) not in self._found:
+            self._found[one, other] = self._found[other, one] = self._across(one, other)
+        return self._found[one, other]
+
+    def _across(self, one: tuple, other: tuple) -> tuple[np.ndarray, int]:
         columns = [(*key, half) for key in (one, other) for half in ("train", "eval")]
         values = self._cells[columns].to_numpy()
         known = np.isfinite(values).all(axis=1)
@@ -155,7 +166,7 @@ class Spaces:
     def summary(drawn: np.ndarray) -> pd.Series:
         """value, low and high (95 %) of numbers of which the first is of the data as they are."""
         kept = drawn[1:][np.isfinite(drawn[1:])]
-        enough = len(kept) >= DRAWS / 2
+        enough = len(kept) >= (len(drawn) - 1) / 2 > 0
         low, high = np.quantile(kept, [0.025, 0.975]) if enough else (np.nan, np.nan)
         return pd.Series({"value": drawn[0], "low": low, "high": high})
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from taskspace_utils.claims import verdict
-from taskspace_utils.studies.ways_compared import Spaces, ratios, together
+from taskspace_utils.studies.ways_compared import DRAWS, Spaces, ratios, together
 
 
 @dataclass(frozen=True)
@@ -78,13 +78,15 @@ def judged(prediction: Prediction, low: float, high: float) -> str:
     return "contrary" if low > s or high < -s else "undetermined"
 
 
-def verdicts(climbs: pd.DataFrame, spaces: Spaces, which: Iterable = PREDICTIONS) -> pd.DataFrame:
+def verdicts(
+    climbs: pd.DataFrame, spaces: Spaces, which: Iterable = PREDICTIONS, draws: int = DRAWS
+) -> pd.DataFrame:
     """The predictions, each with its number, interval, threshold and verdict."""
     rows = []
     for prediction in which:
         if prediction.measure in ("spread", "harm_kl"):
             of_pair = ratios(climbs, prediction.measure, prediction.other)
-            found = together(of_pair[of_pair["rung"] == prediction.one])
+            found = together(of_pair[of_pair["rung"] == prediction.one], draws)
             tasks = found["n_tasks"]
         else:
             found, tasks = asked(spaces, prediction), len(spaces.tasks)
