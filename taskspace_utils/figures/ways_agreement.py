@@ -13,26 +13,32 @@ from taskspace_utils.studies.ways_compared import Spaces
 def load(spaces: Spaces, labels: dict[str, str]) -> pd.DataFrame:
     """Corrected rank correlations of cells: two ways in the same models, a way in other models.
 
+    Args:
+        labels: what each way is called; their order is that of the table.
+
     Returns:
         columns one, other, label_one, label_other, value, low, high; where one is other, of
-        different seeds.
+        different seeds. Two ways stand there both ways round.
     """
     table = spaces.table()
+    turned = table.rename(columns={"one": "other", "other": "one"})
+    table = pd.concat([table, turned[turned["one"] != turned["other"]]])
+    order = {way: place for place, way in enumerate(labels)}
+    table = table.sort_values(["one", "other"], key=lambda ways: ways.map(order))
     for end in ("one", "other"):
         table[f"label_{end}"] = table[end].map(labels)
-    return table
+    return table.reset_index(drop=True)
 
 
 @figures.drawn
 def plot(table: pd.DataFrame) -> Figure:
     """A square table of ways; the diagonal, framed, compares models of different seeds."""
-    ways = list(dict.fromkeys([*table["one"], *table["other"]]))
     labels = dict(zip(table["one"], table["label_one"], strict=True))
-    labels |= dict(zip(table["other"], table["label_other"], strict=True))
+    ways = list(labels)
     values = np.full((len(ways), len(ways)), np.nan)
     for row in table.itertuples():
         i, j = ways.index(row.one), ways.index(row.other)
-        values[i, j] = values[j, i] = row.value
+        values[i, j] = row.value
     fig, ax = figures.new(6.6, 5.0)
     image = ax.imshow(values, cmap=figures.DIVERGING, vmin=-1, vmax=1)
     for i in range(len(ways)):

@@ -7,18 +7,16 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from taskspace_utils import figures
-from taskspace_utils.studies.ways_compared import GAIN, ratios, together
+from taskspace_utils.studies.ways_compared import DRAWS, ratios, together
 
 VALUES = {"spread": "change of other tasks", "harm_kl": "divergence on neutral text"}
 
 
-def load(
-    climbs: pd.DataFrame, labels: dict[str, str], gain: float = GAIN, draws: int = 500
-) -> pd.DataFrame:
+def load(costs: pd.DataFrame, labels: dict[str, str], draws: int = DRAWS) -> pd.DataFrame:
     """How many times as much as the differential a way costs, a row a way, seed and task.
 
     Args:
-        climbs: columns of `ladder.csv`, ways for rungs.
+        costs: rows of `ways_compared.costs`.
         labels: what each way is called; their order is that of the rows.
 
     Returns:
@@ -26,7 +24,7 @@ def load(
     """
     found = []
     for value in VALUES:
-        rows = ratios(climbs, value, gain=gain)
+        rows = ratios(costs, value)
         for way, label in labels.items():
             some = rows[rows["rung"] == way]
             if way == "differential" or some.empty:
@@ -57,6 +55,7 @@ def plot(table: pd.DataFrame) -> Figure:
             ax.plot(row["mean"], place, "o", color="black", markersize=5)
         ax.axvline(1, color="black", linewidth=0.6, linestyle=":")
         ax.set_xscale("log")
+        ax.xaxis.set_major_formatter("{x:g}")
         ax.set_xlabel(f"{name},\ntimes that of the differential", fontsize=9)
     labels = table.drop_duplicates("way").set_index("way")["label"]
     axes[0].set_yticks(range(len(ways)), [labels[way] for way in ways], fontsize=8)

@@ -24,24 +24,37 @@ DRAWS = 500
 # --------------------------------------------------------------------------- costs at an equal gain
 
 
-def ratios(climbs: pd.DataFrame, value: str, to: str = "differential", gain: float = GAIN):
-    """Natural logarithms of how many times as much a way costs as another, at one held-out gain.
+def costs(climbs: pd.DataFrame, gain: float = GAIN) -> pd.DataFrame:
+    """What each lesson had cost when it first came to a held-out gain; see `equal_gain.at_gain`.
 
     Args:
-        climbs: columns of `ladder.csv`.
-        value: "spread", or a harm, of which texts are averaged.
+        climbs: columns of `ladder.csv`, with or without the model's name.
+
+    Returns:
+        One row a lesson: rung, seed, source, reached, spread, and harm_kl and harm_loss (means of
+        the texts); costs are NaN where it did not get there.
+    """
+    keyed = climbs.assign(**{k: "" for k in MODEL_KEYS if k not in climbs})
+    lesson = ["rung", "seed", "source", "reached"]
+    found = at_gain(keyed, gain).groupby(lesson, sort=False)[["spread", "harm_kl", "harm_loss"]]
+    return found.mean().reset_index()
+
+
+def ratios(found: pd.DataFrame, value: str, to: str = "differential") -> pd.DataFrame:
+    """Natural logarithms of how many times as much a way costs as another.
+
+    Args:
+        found: rows of `costs`.
+        value: "spread" or "harm_kl".
 
     Returns:
         One row a way, seed and task in which both got there: rung, seed, source, log_ratio.
     """
-    keyed = climbs.assign(**{k: "" for k in MODEL_KEYS if k not in climbs})
-    found = at_gain(keyed, gain).query("reached")
-    costs = found.groupby(["seed", "source", "rung"])[value].mean().unstack("rung")
-    if to not in costs:
+    wide = found[found["reached"]].pivot(index=["seed", "source"], columns="rung", values=value)
+    if to not in wide:
         return pd.DataFrame(columns=["seed", "source", "rung", "log_ratio"])
-    with np.errstate(invalid="ignore", divide="ignore"):
-        logs = np.log(costs.clip(lower=1e-9)).sub(np.log(costs[to].clip(lower=1e-9)), axis=0)
-    return logs.stack().dropna().rename("log_ratio").reset_index()
+    logs = np.log(wide.clip(lower=1e-9))
+    return logs.sub(logs[to], axis=0).stack().dropna().rename("log_ratio").reset_index()
 
 
 def together(rows: pd.DataFrame, draws: int = DRAWS) -> pd.Series:

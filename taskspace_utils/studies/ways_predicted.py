@@ -79,19 +79,23 @@ def judged(prediction: Prediction, low: float, high: float) -> str:
 
 
 def verdicts(
-    climbs: pd.DataFrame, spaces: Spaces, which: Iterable = PREDICTIONS, draws: int = DRAWS
+    found: pd.DataFrame, spaces: Spaces, which: Iterable = PREDICTIONS, draws: int = DRAWS
 ) -> pd.DataFrame:
-    """The predictions, each with its number, interval, threshold and verdict."""
+    """The predictions, each with its number, interval, threshold and verdict.
+
+    Args:
+        found: rows of `ways_compared.costs`, of the seeds that judge.
+    """
     rows = []
     for prediction in which:
         if prediction.measure in ("spread", "harm_kl"):
-            of_pair = ratios(climbs, prediction.measure, prediction.other)
-            found = together(of_pair[of_pair["rung"] == prediction.one], draws)
-            tasks = found["n_tasks"]
+            of_pair = ratios(found, prediction.measure, prediction.other)
+            one = together(of_pair[of_pair["rung"] == prediction.one], draws)
+            tasks = one["n_tasks"]
         else:
-            found, tasks = asked(spaces, prediction), len(spaces.tasks)
-        word = judged(prediction, found["low"], found["high"])
-        number = found["value"], found["low"], found["high"]
+            one, tasks = asked(spaces, prediction), len(spaces.tasks)
+        word = judged(prediction, one["low"], one["high"])
+        number = one["value"], one["low"], one["high"]
         rule = prediction.rule, prediction.smallest
         rows.append((prediction.says, prediction.measure, *number, *rule, int(tasks), word))
     columns = ["prediction", "measure", "estimate", "low", "high", "rule", "smallest", "tasks"]

@@ -327,11 +327,11 @@ def climbs(factor: float, noise: float = 0.0) -> pd.DataFrame:
 
 
 def test_a_planted_ratio_is_found_with_its_interval():
-    rows = ways_compared.ratios(climbs(1.7, 0.2), "spread", gain=1.5)
+    rows = ways_compared.ratios(ways_compared.costs(climbs(1.7, 0.2), 1.5), "spread")
     found = ways_compared.together(rows[rows["rung"] == "other"])
     assert found["low"] < np.log(1.7) < found["high"]
     assert (found["n_seeds"], found["n_tasks"], found["n"]) == (3, 6, 18)
-    exact = ways_compared.ratios(climbs(1.7), "harm_kl", gain=1.5)
+    exact = ways_compared.ratios(ways_compared.costs(climbs(1.7), 1.5), "harm_kl")
     found = ways_compared.together(exact[exact["rung"] == "other"])
     assert np.allclose(found[["value", "low", "high"]].astype(float), np.log(1.7))
 
@@ -339,10 +339,10 @@ def test_a_planted_ratio_is_found_with_its_interval():
 def test_tasks_that_did_not_get_there_compare_nothing():
     table = climbs(2.0)
     table = table[~((table["rung"] == "other") & (table["source"] < "c") & (table["gain"] > 1))]
-    rows = ways_compared.ratios(table, "spread", gain=1.5)
+    rows = ways_compared.ratios(ways_compared.costs(table, 1.5), "spread")
     found = ways_compared.together(rows[rows["rung"] == "other"])
     assert (found["n_tasks"], found["n"]) == (4, 12)
-    assert ways_compared.ratios(table, "spread", gain=9.0).empty
+    assert ways_compared.ratios(ways_compared.costs(table, 9.0), "spread").empty
     assert np.isnan(ways_compared.together(rows.head(0))["value"])
 
 
@@ -423,7 +423,9 @@ def test_planted_answers_decide_the_predictions():
     names = ("plain", "differential", "differential-lora-4", "plain-lora-4")
     found = spaces(dict(zip(names, (0.6, 1.0, 1.0, 0.6), strict=True)), noise=0.1)
     table = climbs(2.0).replace({"rung": {"other": "self-play"}})
-    verdicts = ways_predicted.verdicts(table, found).set_index("prediction")["verdict"]
+    verdicts = ways_predicted.verdicts(ways_compared.costs(table), found).set_index("prediction")[
+        "verdict"
+    ]
     said = {p.says: p for p in ways_predicted.PREDICTIONS}
     words = {(said[s].measure, said[s].one): word for s, word in verdicts.items()}
     assert words["spread", "self-play"] == "consistent"
