@@ -41,8 +41,8 @@ def space_tasks() -> tuple[str, ...]:
     return tuple(sorted(chosen))
 
 
-def of_seed(seed: int, spaces: bool) -> tuple[list[pd.DataFrame], list[pd.DataFrame]]:
-    """All climbs of a model and, if asked for, all rows of its spaces."""
+def of_seed(seed: int) -> tuple[list[pd.DataFrame], list[pd.DataFrame]]:
+    """All climbs and all rows of spaces of a model."""
     profile = runs.load_profile("reference")
     live = seed == LIVE_SEED
     climbed = [(w, t) for t in (LIVE_TASKS if live else profile.ladder["tasks"])
@@ -52,7 +52,7 @@ def of_seed(seed: int, spaces: bool) -> tuple[list[pd.DataFrame], list[pd.DataFr
         for way, task in climbed
     ]
     tasks, rows = space_tasks(), []
-    for way in SPACE_WAYS if spaces else ():
+    for way in () if live else SPACE_WAYS:
         store.say(f"seed {seed}: the space of {way}")
         for half in ways_measured.HALVES:
             how = {"way": way, "half": half, "target": SPACE_TARGET}
@@ -66,11 +66,10 @@ def of_seed(seed: int, spaces: bool) -> tuple[list[pd.DataFrame], list[pd.DataFr
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
-    parser.add_argument("--space-seeds", type=int, nargs="+", default=SEEDS)
-    asked, began = parser.parse_args(), time.monotonic()
+    seeds, began = parser.parse_args().seeds, time.monotonic()
     climbs, rows = [], []
-    for seed in (*asked.seeds, LIVE_SEED):
-        found = of_seed(seed, seed in asked.space_seeds)
+    for seed in (*seeds, LIVE_SEED):
+        found = of_seed(seed)
         climbs, rows = climbs + found[0], rows + found[1]
     keys = [*ABOUT, "tuning_step", "text"]
     table = pd.concat(climbs).drop(columns=["model"])
@@ -81,8 +80,7 @@ def main() -> None:
         "made_by": "python scripts/tune_otherwise.py",
         "scale": SCALE,
         "step": STEP,
-        "seeds": list(asked.seeds),
-        "space_seeds": list(asked.space_seeds),
+        "seeds": list(seeds),
         "live_seed": LIVE_SEED,
         "ways": {name: vars(way) for name, way in WAYS.items()},
         "space_ways": SPACE_WAYS,
