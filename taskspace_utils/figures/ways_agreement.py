@@ -32,7 +32,7 @@ def load(spaces: Spaces, labels: dict[str, str]) -> pd.DataFrame:
 
 @figures.drawn
 def plot(table: pd.DataFrame) -> Figure:
-    """A square table of ways; the diagonal, framed, compares models of different seeds."""
+    """A square table of ways; the diagonal, in italics, compares models of different seeds."""
     labels = dict(zip(table["one"], table["label_one"], strict=True))
     ways = list(labels)
     values = np.full((len(ways), len(ways)), np.nan)
