@@ -17,14 +17,16 @@ import pandas as pd
 
 from taskspace_utils import runs, store
 from taskspace_utils.figures import prediction
+from taskspace_utils.ftgd import flat_weights, norm
+from taskspace_utils.profiles import sweep_key
 from taskspace_utils.studies import walks
-from taskspace_utils.tables import read_table, write_table
+from taskspace_utils.tables import Run, only, read_table, write_table
 
 SEEDS, WIDTHS, GAINS = (1, 2, 3), (1.0, 0.01), (0.1, 0.3, 1.0, 3.0)
 STEPS, SIZES, SIZED_AT = (100, 200, 400, 800, 1600), ("M", "L"), 800
 LIVE = {"seed": 0, "steps": (100, 800), "sources": 3}  # what a reader's chapter walks, too
 OUT = store.data_path("reference", "prediction")
-KEYS = ["scale", "seed", "step", "k", "source"]
+KEYS, DIGITS = ["scale", "seed", "step", "k", "source"], 4
 
 
 def real_tasks() -> pd.DataFrame:
@@ -35,6 +37,43 @@ def real_tasks() -> pd.DataFrame:
 def chosen() -> list[str]:
     """The first task of every second family, in alphabetical order."""
     return list(real_tasks().sort_values("task").groupby("family")["task"].first().iloc[::2])
+
+
+def cells(run: Run, scales: tuple[str, ...]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Predicted and measured cells of a run's confirmatory models, and what is known of sources."""
+    table = run.table("transfer")
+    models = table[table["scale"].isin(scales) & table["seed"].isin(SEEDS)]
+    widths = run.table("configs").set_index("tuning")["k"]
+    keys = ["scale", "seed", "step", "tuning"]
+    real, found, sources = set(real_tasks()["task"]), [], []
+    for where in models[keys].drop_duplicates().to_dict("records"):
+        name = where.pop("tuning")
+        about = where | {"k": widths[name]}
+        points = prediction.load(run, name, **where)
+        points = points[points["source"].isin(real) & points["target"].isin(real)]
+        found.append(points[["source", "target", "predicted", "real"]].assign(**about))
+        sources.append(sources_of(run, name, about, real))
+    return pd.concat(found), pd.concat(sources)
+
+
+def sources_of(run: Run, tuning: str, about: dict, real: set[str]) -> pd.DataFrame:
+    """A row a source: its lesson, its gradient, and how far it was expected to move the weights."""
+    where = {name: about[name] for name in ("scale", "seed", "step")}
+    facts = only(run.table("tasks"), where).set_index("task")
+    lesson = only(run.table("tuning"), {**where, "tuning": tuning}).set_index("source")
+    moved = only(run.table("transfer"), {**where, "tuning": tuning})
+    own = moved[moved["source"] == moved["target"]].set_index("source")
+    lm = runs.checkpoint("reference", where["scale"], where["step"], where["seed"])
+    share = facts["top_01"] if about["k"] < 1 else 1.0
+    target = only(run.table("configs"), {"tuning": tuning})["target"].iloc[0]
+    expected = target / (facts["norm"] * share**0.5) / norm(flat_weights(lm.model))
+    table = pd.DataFrame({
+        "own": own["margin_after"] - own["margin_before"], "gain": lesson["own_gain"],
+        "steps": lesson["steps"], "reached": lesson["reached"],
+        "displacement": lesson["displacement"], "expected": expected,
+        "reliability": facts["reliability"], "accuracy": own["accuracy_before"],
+    })  # fmt: skip
+    return table[table.index.isin(real)].rename_axis("source").reset_index().assign(**about)
 
 
 def walked(grid, sources: list[str]) -> pd.DataFrame:
@@ -55,3 +94,40 @@ def grids() -> list[tuple[list[tuple[str, int, int]], list[str]]]:
     sized = [("M", SIZED_AT, seed) for seed in SEEDS]
     live = [("S", step, LIVE["seed"]) for step in LIVE["steps"]]
     return [(live, chosen()[: LIVE["sources"]]), (grown, chosen()), (sized, chosen())]
+
+
+def main() -> None:
+    began = time.monotonic()
+    parts = [
+        cells(runs.sweep("prediction", workers=1), ("S",)),
+        cells(runs.sweep("reference", workers=1), SIZES),
+    ]
+    tables = {name: pd.concat(some) for name, some in zip(("cells", "sources"), zip(*parts))}
+    tables["walks"] = pd.concat([walked(*grid) for grid in grids()], ignore_index=True)
+    for name, table in tables.items():
+        numbers = table.select_dtypes("number").columns.difference(KEYS)
+        table[numbers] = table[numbers].map(lambda number: float(f"{number:.{DIGITS}g}"))
+        last = [column for column in ("asked", "target") if column in table]
+        keys = [*KEYS, *last]
+        write_table(OUT / f"{name}.csv.xz", table[[*keys, *table.columns.difference(keys, False)]],
+                    keys)  # fmt: skip
+    about = {
+        "made_by": "python scripts/predict.py",
+        "runs": {name: sweep_key(runs.load_profile(name)) for name in ("prediction", "reference")},
+        "seeds": SEEDS,
+        "widths": WIDTHS,
+        "gains": GAINS,
+        "walked": [{"models": models, "sources": sources} for models, sources in grids()],
+        "pairs": store.text_key(map(repr, runs.task_pairs("reference").itertuples(index=False))),
+        "method": store.method_version(),
+        "walks": store.code_version(walks.ROOM),
+        "versions": store.versions(),
+        "device": "cpu",
+        "threads": 1,
+        "seconds": round(time.monotonic() - began, 1),
+    }
+    store.write_atomic(OUT / "manifest.json", json.dumps(about, indent=1, sort_keys=True) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -160,7 +160,11 @@ def mean(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 def estimate(
-    of: Measured, parts: Parts, ends: tuple[str, ...], combine: Callable | None = None
+    of: Measured,
+    parts: Parts,
+    ends: tuple[str, ...],
+    combine: Callable | None = None,
+    draws: int = DRAWS,
 ) -> Estimate:
     """The mean over seeds of what their scales give together, with its interval.
 
@@ -170,6 +174,7 @@ def estimate(
     Args:
         ends: the columns of the cells' tasks.
         combine: numbers of a seed by scale to one number; their mean by default.
+        draws: of families and seeds.
     """
     parts = {key: part for key, part in parts.items() if len(part[0])}
     scales = sorted({scale for _, scale in parts})
@@ -180,7 +185,7 @@ def estimate(
     names = of.tasks["family"].where(of.tasks["family"] != "", of.tasks.index)
     tasks = {key: sorted({*np.ravel(cells[list(ends)])}) for key, (cells, _) in parts.items()}
     units = pd.Index(sorted({names[task] for some in tasks.values() for task in some}))
-    drawn = np.vstack([np.ones(len(units), int), families.redrawn(len(units), DRAWS)])
+    drawn = np.vstack([np.ones(len(units), int), families.redrawn(len(units), draws)])
     found = {}
     for key, (cells, statistic) in parts.items():
         which = [units.get_indexer(cells[end].map(names)) for end in ends]
@@ -192,10 +197,10 @@ def estimate(
     if not whole:
         raise NotMeasured("no seed gives a number")
     rng, n = np.random.default_rng(0), len(whole)
-    picked = rng.integers(n, size=(DRAWS, max(1, n - 1)))
-    means = each[picked.T, np.arange(1, DRAWS + 1)].mean(axis=0)
+    picked = rng.integers(n, size=(draws, max(1, n - 1)))
+    means = each[picked.T, np.arange(1, draws + 1)].mean(axis=0)
     means = means[np.isfinite(means)]
-    enough = len(units) >= families.MIN_FAMILIES and len(means) >= DRAWS / 2
+    enough = len(units) >= families.MIN_FAMILIES and len(means) >= draws / 2
     low, high = np.quantile(means, [0.025, 0.975]) if enough else (np.nan, np.nan)
     return Estimate(
         pd.Series(each[:, 0], index=whole), float(each[:, 0].mean()), float(low), float(high),
