@@ -93,7 +93,8 @@ def walk(
     rows = []
     try:
         for short in (gain for gain in gains[:-1] if gain < config.delta):
-            little = replace(config, delta=short, target=short + TOLERANCE)
+            # one step, unless it brings less than nine tenths of what it promised
+            little = replace(config, delta=short, target=0.9 * short + TOLERANCE)
             done = tune(start.lm, train, little)
             rows.append(way.stop(short, done.own_gain))
             set_weights(start.lm.model, start.weights)

@@ -45,6 +45,8 @@ GIVEN: dict[str, dict[str, str]] = {
         "0.01": "a choice: the highest learning rate",
         **dict.fromkeys(("95 %", "5 %", "20 %", "0.05", "0.10", "0.2"), "a threshold, set before"),
         **dict.fromkeys(("0.6", "0.8"), "a choice: what counts as sudden"),
+    "15_prediction_sharpened": {
+        **dict.fromkeys(("0.05", "0.02", "0.95", "0.8", "1.2", "0.1", "−0.8"), "a stated bound"),
     },
     "20_engine": {"5 %": "the rule: when a race is refused", "10 %": "the same"},
 }
