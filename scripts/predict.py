@@ -10,6 +10,7 @@ about an hour of one idle core beyond profile reference.
 
 from __future__ import annotations
 
+import functools
 import json
 import time
 
@@ -17,13 +18,13 @@ import pandas as pd
 
 from taskspace_utils import runs, store
 from taskspace_utils.figures import prediction
-from taskspace_utils.ftgd import flat_weights, norm
+from taskspace_utils.ftgd import flat_weights, loss_gradient, norm, top_k
 from taskspace_utils.profiles import sweep_key
 from taskspace_utils.studies import walks
 from taskspace_utils.tables import Run, only, read_table, write_table
 
-SEEDS, WIDTHS, GAINS = (1, 2, 3), (1.0, 0.01), (0.1, 0.3, 1.0, 3.0)
-STEPS, SIZES, SIZED_AT = (100, 200, 400, 800, 1600), ("M", "L"), 800
+SEEDS, GAINS = (1, 2, 3), (0.1, 0.3, 1.0, 3.0)
+STEPS, MASKED_AT, SIZES = (100, 400, 1600), 400, ("M", "L")  # of walks; and other sizes of models
 LIVE = {"seed": 0, "steps": (100, 800), "sources": 3}  # what a reader's chapter walks, too
 OUT = store.data_path("reference", "prediction")
 KEYS, DIGITS = ["scale", "seed", "step", "k", "source"], 4
@@ -56,6 +57,21 @@ def cells(run: Run, scales: tuple[str, ...]) -> tuple[pd.DataFrame, pd.DataFrame
     return pd.concat(found), pd.concat(sources)
 
 
+@functools.cache
+def train_norms(scale: str, step: int, seed: int) -> tuple[float, pd.DataFrame]:
+    """Norm of a model's weights; and of each train gradient, whole (1.0) and its top 1 % (0.01)."""
+    lm, pairs, rows = (
+        runs.checkpoint("reference", scale, step, seed),
+        runs.task_pairs("reference"),
+        {},
+    )
+    for task in real_tasks()["task"]:
+        train = pairs[(pairs["task"] == task) & (pairs["split"] == "train")]
+        gradient = loss_gradient(lm, train)[0]
+        rows[task] = {k: norm(gradient[top_k(gradient, k)]) for k in (1.0, 0.01)}
+    return norm(flat_weights(lm.model)), pd.DataFrame(rows).T
+
+
 def sources_of(run: Run, tuning: str, about: dict, real: set[str]) -> pd.DataFrame:
     """A row a source: its lesson, its gradient, and how far it was expected to move the weights."""
     where = {name: about[name] for name in ("scale", "seed", "step")}
@@ -63,37 +79,43 @@ def sources_of(run: Run, tuning: str, about: dict, real: set[str]) -> pd.DataFra
     lesson = only(run.table("tuning"), {**where, "tuning": tuning}).set_index("source")
     moved = only(run.table("transfer"), {**where, "tuning": tuning})
     own = moved[moved["source"] == moved["target"]].set_index("source")
-    lm = runs.checkpoint("reference", where["scale"], where["step"], where["seed"])
-    share = facts["top_01"] if about["k"] < 1 else 1.0
-    target = only(run.table("configs"), {"tuning": tuning})["target"].iloc[0]
-    expected = target / (facts["norm"] * share**0.5) / norm(flat_weights(lm.model))
+    config = only(run.table("configs"), {"tuning": tuning}).iloc[0]
+    slopes = only(run.table("gradient"), where).query("a == b").set_index("a")
+    slope = slopes["dot_masked" if about["k"] < 1 else "dot"]
+    weights, norms = train_norms(where["scale"], where["step"], where["seed"])
+    size, target = norms[about["k"]], float(config["target"])
     table = pd.DataFrame({
         "own": own["margin_after"] - own["margin_before"], "gain": lesson["own_gain"],
         "steps": lesson["steps"], "reached": lesson["reached"],
-        "displacement": lesson["displacement"], "expected": expected,
+        "displacement": lesson["displacement"], "expected": target / size / weights,
+        "norm": size, "held": slope / size**2, "asked": target,
         "reliability": facts["reliability"], "accuracy": own["accuracy_before"],
     })  # fmt: skip
     return table[table.index.isin(real)].rename_axis("source").reset_index().assign(**about)
 
 
-def walked(grid, sources: list[str]) -> pd.DataFrame:
-    """Walks from the models (scale, step, seed) of a grid."""
+def walked(models, sources: list[str], widths: tuple[float, ...]) -> pd.DataFrame:
+    """Walks from models (scale, step, seed); the targets' last gradients only without a mask."""
     pairs = runs.task_pairs("reference")
     pairs = pairs[pairs["task"].isin(real_tasks()["task"])]
     found = []
-    for scale, step, seed in grid:
+    for scale, step, seed in models:
         lm = runs.checkpoint("reference", scale, step, seed)
-        found.append(walks.walks(lm, pairs, sources, WIDTHS, GAINS, ends=WIDTHS[:1]))
+        found.append(walks.walks(lm, pairs, sources, widths, GAINS, ends=(1.0,)))
         store.say(f"walked {scale}, seed {seed}, step {step}")
     return pd.concat(found, ignore_index=True)
 
 
-def grids() -> list[tuple[list[tuple[str, int, int]], list[str]]]:
-    """What is walked: models, and the sources walked from each of them."""
-    grown = [("S", step, seed) for seed in SEEDS for step in STEPS]
-    sized = [("M", SIZED_AT, seed) for seed in SEEDS]
+def grids() -> list[tuple[list[tuple[str, int, int]], list[str], tuple[float, ...]]]:
+    """What is walked: models, sources, and shares of the weights that may move."""
     live = [("S", step, LIVE["seed"]) for step in LIVE["steps"]]
-    return [(live, chosen()[: LIVE["sources"]]), (grown, chosen()), (sized, chosen())]
+    grown = [("S", step, seed) for step in STEPS for seed in SEEDS]
+    middle = [model for model in grown if model[1] == MASKED_AT]
+    return [
+        (live, chosen()[: LIVE["sources"]], (1.0,)),
+        (grown, chosen(), (1.0,)),
+        (middle, chosen(), (0.01,)),
+    ]
 
 
 def main() -> None:
@@ -107,7 +129,7 @@ def main() -> None:
     for name, table in tables.items():
         numbers = table.select_dtypes("number").columns.difference(KEYS)
         table[numbers] = table[numbers].map(lambda number: float(f"{number:.{DIGITS}g}"))
-        last = [column for column in ("asked", "target") if column in table]
+        last = {"cells": ["target"], "sources": [], "walks": ["asked", "target"]}[name]
         keys = [*KEYS, *last]
         write_table(OUT / f"{name}.csv.xz", table[[*keys, *table.columns.difference(keys, False)]],
                     keys)  # fmt: skip
@@ -115,9 +137,8 @@ def main() -> None:
         "made_by": "python scripts/predict.py",
         "runs": {name: sweep_key(runs.load_profile(name)) for name in ("prediction", "reference")},
         "seeds": SEEDS,
-        "widths": WIDTHS,
         "gains": GAINS,
-        "walked": [{"models": models, "sources": sources} for models, sources in grids()],
+        "walked": [dict(zip(("models", "sources", "k"), grid, strict=True)) for grid in grids()],
         "pairs": store.text_key(map(repr, runs.task_pairs("reference").itertuples(index=False))),
         "method": store.method_version(),
         "walks": store.code_version(walks.ROOM),

@@ -87,6 +87,20 @@ def verdict(rule: str, smallest: float, row: pd.Series) -> str:
     return claims.verdict(rule, smallest, row["low"], row["high"])
 
 
+def sharper(cells: pd.DataFrame, sources: pd.DataFrame) -> pd.Series:
+    """Predictions that know nothing but gradients and the gain asked for (equation 15.4), nats.
+
+    Args:
+        cells: columns seed, scale, step, k, source, and predicted by equation 7.4.
+        sources: a row a model and task: own (gain on eval pairs, nats), asked (on train pairs),
+            held (⟨M g¹, g²⟩ / ‖M g¹‖² of its own gradients from train and eval pairs).
+    """
+    keys = ["seed", *MODEL, "source"]
+    facts = sources.set_index(keys)[["own", "asked", "held"]]
+    known = cells[keys].join(facts, on=keys)
+    return cells["predicted"] / known["own"] * known["held"] * known["asked"]
+
+
 # --------------------------------------------------------------------------------- statistics
 
 

@@ -42,6 +42,16 @@ def test_weights_stand_for_repeated_rows():
     assert np.isnan(first_order.weighted_rho(np.zeros((1, 3)), np.arange(3), np.arange(3))).all()
 
 
+def test_the_sharper_form_undoes_the_scale_of_the_other():
+    """By hand: g = (3, 4) on train pairs, (2, 0) on eval pairs, the target's is (1, 1)."""
+    own, asked = 0.6, 3.0  # nats on eval pairs; on train pairs
+    cross_half, expected = own * 7 / 6, asked * 7 / 25
+    about = {"seed": [1], "scale": "S", "step": 8, "k": 1.0, "source": "a"}
+    table = pd.DataFrame({**about, "target": "b", "predicted": cross_half}, index=[5])
+    known = pd.DataFrame({**about, "own": own, "asked": asked, "held": 6 / 25})
+    assert first_order.sharper(table, known).to_dict() == {5: pytest.approx(expected)}
+
+
 def test_errors_and_signs_by_hand():
     some = pd.DataFrame({"predicted": [1.0, -1.0, 2.0], "real": [2.0, 1.0, 2.0]})
     weights = np.array([[1.0, 1, 1], [0, 0, 1], [1, 0, 1]])
