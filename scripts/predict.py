@@ -2,10 +2,10 @@
 
     python scripts/predict.py            # what the store has is not computed again
 
-Two runs are read, each swept first where the store lacks it: profile prediction (scale S all along
-pre-training) and, for the other sizes at one step, profile reference. To them come walks
-(`taskspace_utils/studies/walks.py`): lessons stopped on their way, from models of these runs. Takes
-about an hour of one idle core beyond profile reference.
+Two runs are read, each swept first where the store lacks it: profile prediction (scale S, with one
+seed also before mid-training) and, for the other sizes at one step, profile reference. To them come
+walks (`taskspace_utils/studies/walks.py`): lessons stopped on their way, from models of these runs.
+Takes about half an hour of one idle core beyond profile reference.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from __future__ import annotations
 import functools
 import json
 import time
+from dataclasses import replace
 
 import pandas as pd
 
-from taskspace_utils import runs, store
+from taskspace_utils import records, runs, store
 from taskspace_utils.figures import prediction
 from taskspace_utils.ftgd import flat_weights, loss_gradient, norm, top_k
 from taskspace_utils.profiles import sweep_key
@@ -24,6 +25,7 @@ from taskspace_utils.studies import walks
 from taskspace_utils.tables import Run, only, read_table, write_table
 
 SEEDS, GAINS = (1, 2, 3), (0.1, 0.3, 1.0, 3.0)
+EARLY = {"seeds": (1,), "transfer_at": (0, 100, 200)}  # beside the steps of profile prediction
 STEPS, MASKED_AT, SIZES = (100, 400, 1600), 400, ("M", "L")  # of walks; and other sizes of models
 LIVE = {"seed": 0, "steps": (100, 800), "sources": 3}  # what a reader's chapter walks, too
 OUT = store.data_path("reference", "prediction")
@@ -60,16 +62,25 @@ def cells(run: Run, scales: tuple[str, ...]) -> tuple[pd.DataFrame, pd.DataFrame
 @functools.cache
 def train_norms(scale: str, step: int, seed: int) -> tuple[float, pd.DataFrame]:
     """Norm of a model's weights; and of each train gradient, whole (1.0) and its top 1 % (0.01)."""
-    lm, pairs, rows = (
-        runs.checkpoint("reference", scale, step, seed),
-        runs.task_pairs("reference"),
-        {},
-    )
-    for task in real_tasks()["task"]:
-        train = pairs[(pairs["task"] == task) & (pairs["split"] == "train")]
-        gradient = loss_gradient(lm, train)[0]
-        rows[task] = {k: norm(gradient[top_k(gradient, k)]) for k in (1.0, 0.01)}
-    return norm(flat_weights(lm.model)), pd.DataFrame(rows).T
+    lm, pairs = runs.checkpoint("reference", scale, step, seed), runs.task_pairs("reference")
+    about = {"kind": "train norms", "weights": lm.weights, "pairs": pairs_key()}
+    about |= {"method": store.method_version(), "versions": store.versions()}
+    path = store.store_path("walks", f"{store.key_of(about)}.json")
+    rows = records.read_record(path)
+    if rows is None:
+        rows = {}
+        for task in real_tasks()["task"]:
+            train = pairs[(pairs["task"] == task) & (pairs["split"] == "train")]
+            gradient = loss_gradient(lm, train)[0]
+            rows[task] = [norm(gradient[top_k(gradient, k)]) for k in (1.0, 0.01)]
+        records.write_record(path, about, rows)
+    return norm(flat_weights(lm.model)), pd.DataFrame(rows, index=[1.0, 0.01]).T
+
+
+@functools.cache
+def pairs_key() -> str:
+    """Stands for the pairs of both runs."""
+    return store.text_key(map(repr, runs.task_pairs("reference").itertuples(index=False)))
 
 
 def sources_of(run: Run, tuning: str, about: dict, real: set[str]) -> pd.DataFrame:
@@ -122,6 +133,7 @@ def main() -> None:
     began = time.monotonic()
     parts = [
         cells(runs.sweep("prediction", workers=1), ("S",)),
+        cells(runs.sweep(replace(runs.load_profile("prediction"), **EARLY), workers=1), ("S",)),
         cells(runs.sweep("reference", workers=1), SIZES),
     ]
     tables = {name: pd.concat(some) for name, some in zip(("cells", "sources"), zip(*parts))}
@@ -137,9 +149,10 @@ def main() -> None:
         "made_by": "python scripts/predict.py",
         "runs": {name: sweep_key(runs.load_profile(name)) for name in ("prediction", "reference")},
         "seeds": SEEDS,
+        "early": EARLY,
         "gains": GAINS,
         "walked": [dict(zip(("models", "sources", "k"), grid, strict=True)) for grid in grids()],
-        "pairs": store.text_key(map(repr, runs.task_pairs("reference").itertuples(index=False))),
+        "pairs": pairs_key(),
         "method": store.method_version(),
         "walks": store.code_version(walks.ROOM),
         "versions": store.versions(),

@@ -35,9 +35,11 @@ def plot(table: pd.DataFrame) -> Figure:
             colour = figures.COLOURS[i % len(figures.COLOURS)]
             some = table[(table["k"] == k) & (table["scale"] == scale)].sort_values("step")
             seen = some[some["run"] == "shipped"]
+            bars = [seen["value"] - seen["low"], seen["high"] - seen["value"]]
+            bars = [bar.clip(lower=0) for bar in bars]  # few draws may miss the mean
             shift = 1 + 0.06 * i  # sizes at one step stand side by side
             ax.errorbar(seen["step"].clip(lower=50) * shift, seen["value"],
-                        [seen["value"] - seen["low"], seen["high"] - seen["value"]],
+                        bars,
                         color=colour, marker=figures.MARKERS[i % len(figures.MARKERS)],
                         capsize=2, linewidth=1.2, markersize=4, label=f"scale {scale}")  # fmt: skip
             own = some[some["run"] == "live"]

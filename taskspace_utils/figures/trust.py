@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -37,7 +39,11 @@ def plot(table: pd.DataFrame) -> Figure:
     for i, (used, some) in enumerate(table.groupby("used")):
         colour = figures.COLOURS[i]
         ax.plot(some["expected"], some["rho"], ".", color=colour, markersize=3, alpha=0.35, mew=0)
-        parts = [p for p in np.array_split(some.sort_values("expected"), BINS) if len(p)]
+        ordered, edges = (
+            some.sort_values("expected"),
+            np.linspace(0, len(some), BINS + 1).astype(int),
+        )
+        parts = [ordered[a:b] for a, b in pairwise(edges) if b > a]
         ax.plot([p["expected"].median() for p in parts], [p["rho"].median() for p in parts],
                 color=colour, marker=figures.MARKERS[i], linewidth=1.5,
                 label=f"{used}: medians of equal parts")  # fmt: skip

@@ -160,6 +160,18 @@ def test_a_rule_of_thumb_is_found_where_it_was_planted():
     assert first_order.longest_trusted(some.iloc[:0], 0.8) == 0.0
 
 
+def test_correlations_of_all_groups_are_those_of_each():
+    table = cells(np.random.default_rng(8)).round({"predicted": 1, "real": 1})  # with ties
+    table.loc[table["source"] == "b", "real"] = 1.0
+    found = first_order.rank_correlations(table, ["seed", "source"])
+    for key, some in table.groupby(["seed", "source"]):
+        if key[1] == "b":
+            assert np.isnan(found[key])
+        else:
+            slow = spearmanr(some["predicted"], some["real"]).statistic
+            assert found[key] == pytest.approx(slow)
+
+
 def test_a_source_has_the_correlation_of_its_own_targets():
     table = cells(np.random.default_rng(7))
     table.loc[table["source"] == "a", "real"] = -table["predicted"]

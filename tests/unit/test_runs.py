@@ -69,7 +69,8 @@ def tables(run: Run) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize(
-    "name", ["smoke", "laptop", "learnable", "reference", "blimp", "paper", "rehearsal"]
+    "name",
+    ["smoke", "laptop", "learnable", "reference", "prediction", "blimp", "paper", "rehearsal"],
 )
 def test_the_profiles_that_are_shipped_are_sound(name):
     profile = runs.load_profile(name)
