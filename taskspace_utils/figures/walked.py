@@ -8,27 +8,31 @@ from matplotlib.figure import Figure
 
 from taskspace_utils import figures
 
+KEYS = ["scale", "step", "k", "by", "gain"]
 LOOKS = {"first": ("everything from the start", "-"), "on_way": ("on the way as walked", "--")}
 
 
 def load(walks: pd.DataFrame) -> pd.DataFrame:
-    """Relative errors and rank correlations of predictions, over all sources and targets.
+    """Relative errors and rank correlations of predictions of single lessons, and their medians.
+
+    One lesson that goes astray would make a mean, or a sum over all cells, by itself.
 
     Args:
         walks: columns scale, seed, step, k, asked, source, target, real, and those of `LOOKS`.
 
     Returns:
         columns scale, step, k, by (a key of `LOOKS`), gain (asked, nats), error (root mean square
-        of what is missed over that of what was measured) and rho, means over seeds.
+        of what is missed over that of what was measured) and rho, medians over sources and seeds.
     """
     apart, rows = walks[walks["source"] != walks["target"]], []
-    for keys, some in apart.groupby(["scale", "step", "k", "asked", "seed"]):
+    for keys, some in apart.groupby(["scale", "step", "k", "asked", "seed", "source"]):
         for by in LOOKS:
             error = np.sqrt(((some[by] - some["real"]) ** 2).sum() / (some["real"] ** 2).sum())
             rows.append((*keys, by, error, some[by].rank().corr(some["real"].rank())))
-    table = pd.DataFrame(rows, columns=["scale", "step", "k", "gain", "seed", "by", "error", "rho"])
-    keys = ["scale", "step", "k", "by", "gain"]
-    return table.groupby(keys, as_index=False)[["error", "rho"]].mean()
+    table = pd.DataFrame(
+        rows, columns=[*KEYS[:3], "gain", "seed", "source", *KEYS[3:4], "error", "rho"]
+    )
+    return table.groupby(KEYS, as_index=False)[["error", "rho"]].median()
 
 
 @figures.drawn
