@@ -153,6 +153,7 @@ def main() -> None:
         "gains": GAINS,
         "walked": [dict(zip(("models", "sources", "k"), grid, strict=True)) for grid in grids()],
         "pairs": pairs_key(),
+        "grammar": store.tree_hash(store.data_path("grammar").glob("*.yml")),
         "method": store.method_version(),
         "walks": store.code_version(walks.ROOM),
         "versions": store.versions(),

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import runpy
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
+from taskspace_utils import reference_run, store
 from taskspace_utils.studies import first_order
+from taskspace_utils.tables import read_table
 
 TASKS = pd.DataFrame(
     {
@@ -180,3 +185,44 @@ def test_a_source_has_the_correlation_of_its_own_targets():
     assert len(found) == 24
     assert (found.loc[found["source"] == "a", "rho"] == -1).all()
     assert (found.loc[found["source"] != "a", "rho"] > 0).all()
+
+
+# ---------------------------------------------------------------------------- the shipped reference
+
+
+def test_the_shipped_predictions_are_whole_and_those_of_the_shipped_spaces():
+    """At step 800 they are worked out again from the tables of data/reference/grammar."""
+    folder = store.data_path("reference", "prediction")
+    about = json.loads((folder / "manifest.json").read_text())
+    script = runpy.run_path(str(store.project_root() / "scripts" / "predict.py"))
+    assert about["seeds"] == list(script["SEEDS"])
+    assert about["grammar"] == store.tree_hash(store.data_path("grammar").glob("*.yml"))
+    found = {name: read_table(folder / f"{name}.csv.xz") for name in ("cells", "sources", "walks")}
+    keys = ["scale", "seed", "step", "k"]
+    assert set(found["cells"].groupby(keys).size()) == {50 * 49}
+    assert set(found["sources"].groupby(keys).size()) == {50}
+    assert set(found["walks"].groupby([*keys, "source", "asked"]).size()) == {50}
+    run, where = reference_run("grammar"), "scale == 'S' and seed == 2 and step == 800"
+    real = run.table("transfer").query(where + " and tuning == 'differential-k1-g3'")
+    real = real.assign(d=real["margin_after"] - real["margin_before"])
+    real = real.set_index(["source", "target"])["d"]
+    dots = run.table("gradient").query(where).set_index(["a", "b"])["dot"]
+    some = found["cells"].query(where + " and k == 1").set_index(["source", "target"])
+    np.testing.assert_allclose(some["real"], real[some.index], rtol=1e-3, atol=1e-6)
+    for source, target in list(some.index)[::97]:
+        expected = real[source, source] * dots[source, target] / dots[source, source]
+        assert some.loc[(source, target), "predicted"] == pytest.approx(expected, rel=3e-3)
+
+
+def test_walks_end_where_the_shipped_lessons_do():
+    """A walk's last stop is the lesson of the transfer space: the same changes of margins."""
+    folder = store.data_path("reference", "prediction")
+    walks = read_table(folder / "walks.csv.xz")
+    cells = read_table(folder / "cells.csv.xz")
+    last = walks[walks["asked"] == walks["asked"].max()]
+    keys = ["scale", "seed", "step", "k", "source", "target"]
+    both = last.merge(cells, on=keys, suffixes=("", "_swept"))
+    assert len(both) > 3000
+    assert (both["real"] - both["real_swept"]).abs().max() < 2e-3
+    near = (both["first"] - both["predicted"]).abs() <= 2e-2 * both["predicted"].abs() + 1e-3
+    assert near.mean() > 0.99
