@@ -20,6 +20,8 @@ class WithData(build_py):
     """Puts the needed part of `data/` into the package."""
 
     def run(self) -> None:
+        if not self.editable_mode:  # an earlier build leaves its modules here, gone ones too
+            shutil.rmtree(Path(self.build_lib, "taskspace_utils"), ignore_errors=True)
         super().run()
         if self.editable_mode:
             return

@@ -22,10 +22,15 @@ def main(arguments: list[str] | None = None) -> int:
         if chosen := getattr(options, name, None):
             os.environ[f"TASKSPACES_{name.upper()}"] = chosen
     try:
-        return options.run(options) or 0
+        status = options.run(options) or 0
+        sys.stdout.flush()
+        return status
     except InputError as error:
         say(f"taskspaces {options.command}: {error}")
         return 2
+    except BrokenPipeError:  # who reads has seen enough: `taskspaces … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or leaving would complain
+        return 141
     except OSError as error:  # no space, no permission, a file where a folder should be
         what = f"{error.filename or ''}: {error.strerror or error}"
         say(f"taskspaces {options.command}: {what}. Mend that; what was finished is kept")

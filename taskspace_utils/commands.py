@@ -182,7 +182,8 @@ def probe(options) -> None:
     _legible(cells.loaded(models[0]), pairs)
     tunings = [{"k": k, "target": options.target} for k in options.k or preset["k"]]
     placed = own if len(own) <= context.PLACED else ()
-    if options.plan:
+    if options.plan:  # shows two of one's own pairs in tokens
+        pairs = pairs.iloc[(~pairs["task"].isin(own)).argsort(kind="stable")].reset_index(drop=True)
         work = cells.probing_cells(models[0], sources, tunings, methods, own=placed)
         sizes = len(tunings), len(sources), options.workers, len(placed)
         print(cells.plan(models[0], pairs, methods, *sizes))

@@ -150,6 +150,9 @@ def _beyond_words(task: str, first: pd.Series) -> Iterator[Saying]:
     grammar = f"that the likeness to {other} is one of grammar"
     if first["sham"]:
         yield Saying(False, task, grammar, f"{other} is a sham: its choice is arbitrary")
+    elif not np.isfinite(first["above_shams"]):
+        yield Saying(False, task, grammar, "the context has too few shams, tasks whose choice is "
+                     "arbitrary, to hold it against")  # fmt: skip
     elif first["above_shams"] < SURE:
         yield Saying(
             False,

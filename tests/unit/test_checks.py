@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -286,3 +288,16 @@ def test_words_that_tasks_of_blimp_share(blimp):
     assert found.loc["wh_vs_that_no_gap", "wh_vs_that_with_gap"] > 0.95  # who, that
     assert found.loc["wh_vs_that_no_gap", "npi_present_1"] == 0
     assert found["adjunct_island"].isna().all()
+
+
+def test_a_reader_who_has_seen_enough_is_no_fault(tmp_path):
+    """`taskspaces check-pairs … | head`: nothing is to be mended, so nothing is said."""
+    path = tmp_path / "pairs.csv"
+    path.write_text("good,bad,task\n" + "".join(f"the {n} .,{n} the .,t\n" for n in "abcdef"))
+    script = "from taskspace_utils.cli import main; import sys; sys.exit(main(sys.argv[1:]))"
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run([sys.executable, "-c", script, "check-pairs", path], stdout=writing,
+                          stderr=subprocess.PIPE, text=True, check=False)  # fmt: skip
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, "")

@@ -174,6 +174,16 @@ def test_a_plan_of_gradients_names_no_tunings(home, capsys):
     assert not (home / "planned").exists()
 
 
+def test_a_plan_shows_pairs_of_ones_own(home, capsys):
+    own = toys.english(16).query("task == 'reflexive'")[["good", "bad", "task"]]
+    own.assign(task="zebra").to_csv(home / "zebra.csv", index=False)  # behind the context's tasks
+    more = ["--pairs", str(home / "zebra.csv"), "--context", str(home / "around.csv")]
+    assert probe(home, "planned", *more, "--preset", "quick", "--plan") == 0
+    shown = re.findall(r"^good +<bos> (.*)$", capsys.readouterr().out, re.MULTILINE)
+    assert len(shown) == 2
+    assert set(shown) <= set(own["good"])
+
+
 @pytest.mark.parametrize("more", [[], ["--sources", "agree,plural"], ["--methods", "gradient"]])
 def test_a_plan_names_the_work_that_is_done_then(more, home, monkeypatch, capsys):
     monkeypatch.setattr(context, "TRANSFER_PAIRS", 8)

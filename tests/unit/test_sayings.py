@@ -156,6 +156,14 @@ def test_shams_that_lie_as_high_take_the_grammar_away(made):
     assert found[-1].because == f"{first['b']} is a sham: its choice is arbitrary"
 
 
+def test_a_context_without_shams_does_not_make_a_likeness_one_of_grammar(made):
+    near = placement.placed(made(), model="mine").assign(above_shams=np.nan)
+    found = list(sayings.of_place("mine", near))
+    assert [s.may for s in found][-2:] == [True, False], "beyond words, and no further"
+    assert "is one of grammar" in found[-1].text
+    assert "too few shams" in found[-1].because
+
+
 def test_transfer_that_did_not_happen_moved_nothing_or_moved_others(made):
     text = said(made(reached=0), may=False)
     assert "what teaching it does to other tasks (g3) (the target was not reached: zero" in text

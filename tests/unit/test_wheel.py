@@ -46,6 +46,9 @@ def wheel(tmp_path_factory) -> Path:
             shutil.copytree(path, source / part, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copyfile(path, source / part)
+    stale = source / "build" / "lib" / "taskspace_utils" / "gone.py"  # of an earlier wheel
+    stale.parent.mkdir(parents=True)
+    stale.write_text("")
     run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation",
         "--no-index", "--wheel-dir", source / "dist", ".", folder=source)  # fmt: skip
     [found] = (source / "dist").glob("*.whl")
@@ -68,6 +71,7 @@ def test_it_holds_what_a_probe_reads_and_is_small(wheel):
         for table in ("accuracy", "gradient", "tasks"):  # that `beside` reads
             assert {(shipped.folder.name, path.name) for path in shipped.paths(table)} <= of_runs
     assert not [name for name in names if "data/course" in name or name.startswith("tests")]
+    assert "taskspace_utils/gone.py" not in names, "a module that is no more"
     assert wheel.stat().st_size < MEGABYTES * 1e6
 
 
