@@ -1,13 +1,15 @@
 """Four constructions of English that BLiMP lacks: their pairs, and their place in a shipped model.
 
     python scripts/four_constructions.py                # data/course/four_constructions.csv
-    python scripts/four_constructions.py --model DIR    # data/reference/four-constructions/ too
+    python scripts/four_constructions.py --model DIR    # data/reference/four-constructions*/ too
 
 Each construction is crossed: what is wrong in one sentence is right in another of the same task, so
 no bag of words can tell. DIR is the last checkpoint of profile `blimp`, the model of the reference
 run blimp-8M, and TASKSPACES_DATA names a folder with BLiMP. The probe is `taskspaces probe` with
---context blimp and --preset quick; of its tables, what chapter 13 reads is kept. About a quarter of
-an hour of one core; what the store has is not computed again.
+--context blimp and --preset quick: once of good, bad and task alone (four-constructions), and once
+with `item` beside them, which keeps the two pairs of an item on one side of the split; that was
+decided after the first had been seen (four-constructions-items). Of the tables, what chapter 13
+reads is kept. About a quarter of an hour of one core each; what the store has is not made again.
 """
 
 from __future__ import annotations
@@ -19,13 +21,15 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
 import pandas as pd
 
 from taskspace_utils import cli, store, tables
 
 PAIRS = store.data_path("course", "four_constructions.csv")
-OUT = store.data_path("reference", "four-constructions")
+COLUMNS = {"four-constructions": ["good", "bad", "task"],
+           "four-constructions-items": ["good", "bad", "task", "item"]}  # fmt: skip
 NUMBER = 80  # pairs a task
 KEPT = ["cosine", "cosine_corrected"]  # of the gradient table
 Pair = tuple[str, str]
@@ -90,50 +94,54 @@ TASKS: list[Callable[[random.Random], list[Pair]]] = [
 
 
 def pairs(number: int = NUMBER) -> pd.DataFrame:
-    """The table of three columns, good, bad, task; no good sentence stands in it twice."""
+    """The table: good, bad, task, item; no good sentence stands in it twice."""
     rows = []
     for task in TASKS:
-        rng, found = random.Random(f"0/{task.__name__}"), {}
-        while len(found) < number:
-            item = dict(task(rng))
-            if found.keys().isdisjoint(item):
-                found |= item
-        rows += [(good, bad, task.__name__) for good, bad in list(found.items())[:number]]
-    return pd.DataFrame(rows, columns=["good", "bad", "task"])
+        rng, seen, items = random.Random(f"0/{task.__name__}"), set(), []
+        while len(seen) < number:
+            item = task(rng)
+            goods = {good for good, _ in item}
+            if seen.isdisjoint(goods):
+                seen |= goods
+                items.append(item)
+        name = task.__name__
+        rows += [(*pair, name, i) for i, item in enumerate(items) for pair in item]
+    return pd.DataFrame(rows, columns=["good", "bad", "task", "item"])
 
 
-def keep(run: tables.Run) -> None:
+def keep(run: tables.Run, out: Path) -> None:
     """Ship what chapter 13 reads of a run: its tables, the gradients' thinned."""
-    shutil.rmtree(OUT, ignore_errors=True)
+    shutil.rmtree(out, ignore_errors=True)
     for name in ("accuracy", "tasks", "placement", "lexical", "gradient"):
         table, keys = run.table(name), tables.TABLES[name][0]
         if name == "gradient":
             table = table[[*keys, *KEPT]].round(5)
-        tables.write_table(OUT / (f"{name}.csv.xz" if len(table) > 1000 else f"{name}.csv"),
-                           table, keys)  # fmt: skip
+        path = out / (f"{name}.csv.xz" if len(table) > 1000 else f"{name}.csv")
+        tables.write_table(path, table, keys)
     about = dict(run.manifest) | {"made_by": "python scripts/four_constructions.py --model DIR"}
     about["shipped"] = {"gradient": {"kept": KEPT, "decimals": 5}}
-    about["sha256"] = {path.name: store.file_hash(path) for path in sorted(OUT.iterdir())}
+    about["sha256"] = {path.name: store.file_hash(path) for path in sorted(out.iterdir())}
     text = json.dumps(about, indent=1, sort_keys=True, ensure_ascii=False)
-    store.write_atomic(OUT / "manifest.json", text + "\n")
+    store.write_atomic(out / "manifest.json", text + "\n")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--model", help="folder of the model to probe")
     model = parser.parse_args().model
-    store.write_atomic(PAIRS, pairs().to_csv(index=False, lineterminator="\n"))
-    if not model:
-        return
+    found = pairs()
+    store.write_atomic(PAIRS, found.to_csv(index=False, lineterminator="\n"))
     with tempfile.TemporaryDirectory() as place:
-        out = f"{place}/run"
-        status = cli.main([
-            "probe", "--model", model, "--pairs", str(PAIRS), "--context", "blimp",
-            "--preset", "quick", "--workers", "1", "--no-report", "--out", out,
-        ])  # fmt: skip
-        if status:
-            sys.exit(status)
-        keep(tables.Run(out))
+        for name, columns in COLUMNS.items() if model else ():
+            file, out = f"{place}/{name}.csv", f"{place}/{name}"
+            found[columns].to_csv(file, index=False, lineterminator="\n")
+            status = cli.main([
+                "probe", "--model", model, "--pairs", file, "--context", "blimp",
+                "--preset", "quick", "--workers", "1", "--no-report", "--out", out,
+            ])  # fmt: skip
+            if status:
+                sys.exit(status)
+            keep(tables.Run(out), store.data_path("reference", name))
 
 
 if __name__ == "__main__":

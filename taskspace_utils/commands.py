@@ -39,6 +39,7 @@ def check_pairs(options) -> None:
     from taskspace_utils.checks import as_text, check_table
     from taskspace_utils.legibility import check_header, encoding_faults
     from taskspace_utils.pairs import Fault, scan_pairs
+    from taskspace_utils.sample_size import advice
 
     check_header(options.path)
     pairs, faults = scan_pairs(options.path)
@@ -49,6 +50,8 @@ def check_pairs(options) -> None:
         print(as_text(check_table(pairs, faults)))
     for fault in faults:
         print(f"{'error' if fault.error else 'warning'}: {fault}")
+    if len(pairs) and (hint := advice(pairs)):
+        print(f"hint: {hint}")
     errors = sum(f.error or options.strict for f in faults)
     print(f"{len(pairs)} pairs, {errors} errors, {len(faults) - errors} warnings")
     if errors:
@@ -147,7 +150,7 @@ def _legible(lm, pairs) -> None:
 
 def probe(options) -> None:
     """Probe a model with any pairs and report on it, or say what that would take."""
-    from taskspace_utils import cells, context, partial, probes
+    from taskspace_utils import cells, context, partial, probes, sample_size
     from taskspace_utils.splits import split_pairs
 
     preset = context.PRESETS[options.preset]
@@ -159,7 +162,10 @@ def probe(options) -> None:
         raise InputError(f"--methods: {named}; there are transfer and gradient")
     if not 0.1 < options.target < float("inf"):
         raise InputError(f"--target is {options.target} nats; it must be above 0.1")
-    pairs, own = context.with_context(_pairs_of(options), options.context, number, options.seed)
+    mine = _pairs_of(options)
+    if hint := sample_size.advice(mine):
+        say(f"hint: {hint}")
+    pairs, own = context.with_context(mine, options.context, number, options.seed)
     pairs = split_pairs(pairs, number, options.seed)
     default = own if options.context and options.preset != "full" else None
     sources = context.chosen(options.sources or default, pairs["task"].unique(), "--sources")

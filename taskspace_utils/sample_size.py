@@ -8,8 +8,12 @@ what the pairs have in common stays.
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
+import numpy as np
 import pandas as pd
+
+from taskspace_utils.checks import bag_difference
 
 WANTED = (0.5, 0.7, 0.9)
 
@@ -38,6 +42,43 @@ def needed(reliability: float, pairs: int, wanted: float = 0.5) -> float:
         return float(pairs)
     factor = wanted * (1 - reliability) / (reliability * (1 - wanted))
     return 2.0 * math.ceil(pairs * factor / 2 - 1e-9)
+
+
+def torn(pairs: pd.DataFrame) -> list[str]:
+    """Tasks that go both ways and have no `item`: their halves may ask for opposite things.
+
+    Where most pairs of a task have one of opposite words (*since* for *for*, *for* for *since*), a
+    split by chance gives one half more of the one kind and the other more of the other, and what
+    such halves have in common may be less than nothing. An item for a pair and its opposite keeps
+    both on one side of the split (chapter 13).
+
+    Returns:
+        names of tasks that have no items, and in which at least half of the pairs have another one
+        whose difference in words is the exact opposite.
+    """
+    found = []
+    for task, some in pairs[pairs["item"] == ""].groupby("task"):
+        bags = bag_difference(some)[0]
+        bags.sort_indices()
+        ends = pairwise(bags.indptr)
+        rows = [(tuple(bags.indices[a:b]), tuple(bags.data[a:b])) for a, b in ends]
+        there = set(rows)
+        opposed = [bool(words) and (words, tuple(-n for n in counts)) in there
+                   for words, counts in rows]  # fmt: skip
+        if np.mean(opposed) >= 0.5:
+            found.append(str(task))
+    return found
+
+
+def advice(pairs: pd.DataFrame) -> str:
+    """What to do about `torn` tasks, in words; "" where there are none."""
+    if not (names := torn(pairs)):
+        return ""
+    return (
+        f"{', '.join(names)}: what is right in one pair is wrong in another. Give a pair and its "
+        "opposite the same `item`, and they stay on one side of the split; else halves differ in "
+        "what they ask for, and reliability suffers"
+    )
 
 
 def table(tasks: pd.DataFrame) -> pd.DataFrame:

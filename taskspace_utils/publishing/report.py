@@ -209,6 +209,8 @@ def _neighbours(run: Run, where: dict) -> str:
              "above_nearest": "rank among nearest", "above_shams": "rank among shams",
              "above_flips": "rank among flips"}  # fmt: skip
     parts = []
+    if lost := sorted(set(near["a"]) - set(reliable["a"])):
+        parts.append(paragraph(f"Too noisy to have a place: {', '.join(lost)}."))
     for task, some in reliable.groupby("a"):
         shown = some.head(NEAREST)[list(names)].rename(columns=names)
         parts.append(table(shown, f"{task}: its nearest tasks"))
@@ -257,8 +259,9 @@ def _comparison(run: Run, where: dict) -> str:
     for shipped, shared in beside.references(run):
         rows = beside.accuracies(run, where, shipped, shared)
         seeds, name = shipped.table("accuracy")["seed"].nunique(), shipped.folder.name
+        of = "1 seed" if seeds == 1 else f"{seeds} seeds"
         parts.append(table(rows, f"Mean accuracy on {len(shared)} tasks that the reference models "
-                           f"{name} were asked too ({seeds} seeds, last step)"))  # fmt: skip
+                           f"{name} were asked too ({of}, last step)"))  # fmt: skip
         if run.has("gradient"):
             parts.append(table(
                 beside.likeness(run, where, shipped),

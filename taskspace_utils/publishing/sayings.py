@@ -66,7 +66,8 @@ def sayings(run: Run, **where) -> list[Saying]:
 
 def interval(accuracy: float, n: int) -> tuple[float, float]:
     """Wilson's 95 % interval of an accuracy; a tie, which counts one half, is rounded down."""
-    ends = binomtest(int(np.floor(accuracy * n + 1e-9)), int(n)).proportion_ci(method="wilson")
+    right = int(np.floor(accuracy * n + 0.01))  # tables keep nine digits: 44 of 60 may read 43.99…
+    ends = binomtest(right, int(n)).proportion_ci(method="wilson")
     return float(ends.low), float(ends.high)
 
 
@@ -95,6 +96,8 @@ def of_reliability(task: str, row: pd.Series, pairs: int) -> Iterator[Saying]:
         return
     more = needed(r, pairs, MIN_RELIABILITY) if np.isfinite(r) else np.inf
     help_ = f"about {more:.0f} pairs would reach it" if more < 1e6 else "more pairs may not help"
+    if r < 0:  # worse than noise: halves that ask for opposite things do so
+        help_ += "; where what is right in one pair is wrong in another, give both one item"
     why = f"reliability {r:.2f}, under {MIN_RELIABILITY:g}; {help_}"
     if not np.isfinite(r):
         why = str(row["flag"]) or "its gradient could not be measured"

@@ -11,8 +11,9 @@ import yaml
 from taskspace_utils import data_folder, hypotheses, load_grammar
 from taskspace_utils.checks import bag_difference
 from taskspace_utils.pairs import read_pairs
+from taskspace_utils.sample_size import torn
 from taskspace_utils.store import InputError, data_path, project_root
-from taskspace_utils.tables import read_table
+from taskspace_utils.tables import read_table, reference_run
 
 SCRIPT = runpy.run_path(str(project_root() / "scripts" / "label_grammar.py"))
 DISTANCES = {"adjacent", "short", "long", "order"}
@@ -155,3 +156,34 @@ def test_every_element_of_the_paper_says_where_it_is_from():
 )
 def test_every_folder_of_data_has_a_card(folder):
     assert data_path(folder, "README.md").stat().st_size > 500
+
+
+FOUR = runpy.run_path(str(project_root() / "scripts" / "four_constructions.py"))
+
+
+def test_the_four_constructions_are_those_of_the_script_and_cancel_in_every_item():
+    path = data_path("course", "four_constructions.csv")
+    made = FOUR["pairs"]()
+    assert path.read_text(encoding="utf-8") == made.to_csv(index=False, lineterminator="\n"), \
+        "run `python scripts/four_constructions.py`"  # fmt: skip
+    pairs = read_pairs(path)
+    assert pairs["task"].value_counts().eq(FOUR["NUMBER"]).all()
+    assert not pairs["good"].duplicated().any()
+    assert not set(pairs["good"]) & set(pairs["bad"])
+    for _, item in pairs.groupby(["task", "item"]):
+        assert not bag_difference(item)[0].sum(axis=0).any(), "a bag of words learns something"
+    without = pairs.assign(item="")
+    assert torn(without) == ["comparative_than", "since_for", "tag_auxiliary"]
+    assert not torn(pairs)
+
+
+@pytest.mark.parametrize("name", FOUR["COLUMNS"])
+def test_the_probes_of_the_four_constructions_are_of_these_pairs(name):
+    run = reference_run(name)
+    assert not run.faults()
+    assert run.manifest["own"] == sorted(task.__name__ for task in FOUR["TASKS"])
+    own = run.table("accuracy").set_index("task").loc[run.manifest["own"]]
+    assert own["n"].eq(run.manifest["pairs_per_task"]).all()
+    assert set(run.table("placement")["b"]) == set(run.manifest["tasks"])
+    shipped = reference_run("blimp-8M").manifest["tasks"]
+    assert sorted({*shipped, *run.manifest["own"]}) == run.manifest["tasks"]

@@ -17,7 +17,7 @@ from taskspace_utils import cli, context, scales
 from taskspace_utils.figures import placement, space
 from taskspace_utils.pairs import write_pairs
 from taskspace_utils.publishing import report, sheet
-from taskspace_utils.tables import Run
+from taskspace_utils.tables import Run, reference_run
 
 from . import toys
 
@@ -172,6 +172,13 @@ def test_a_plan_of_gradients_names_no_tunings(home, capsys):
     assert probe(home, "planned", "--preset", "quick", "--plan") == 0
     assert re.search(r"^methods +gradient; tasks placed: 1$", capsys.readouterr().out, re.MULTILINE)
     assert not (home / "planned").exists()
+
+
+def test_a_task_without_a_place_is_named_and_not_just_left_out():
+    run = reference_run("four-constructions")  # one of its four tasks is too noisy
+    facts = run.table("tasks").set_index("task")["reliability"].loc[run.manifest["own"]]
+    [lost] = facts.index[facts < 0.5]
+    assert f"Too noisy to have a place: {lost}." in repr(report.neighbours(run))
 
 
 def test_a_plan_shows_pairs_of_ones_own(home, capsys):

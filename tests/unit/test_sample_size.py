@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from taskspace_utils.sample_size import needed, projected, table
+from taskspace_utils.sample_size import advice, needed, projected, table, torn
+
+from . import toys
 
 
 def cosine_of_halves(signal: float, noise: float, pairs: float) -> float:
@@ -58,3 +60,19 @@ def test_the_table_has_a_column_for_each_wanted_reliability():
     assert list(found.columns) == ["task", "n", "reliability", "for 0.5", "for 0.7", "for 0.9"]
     assert found.loc[0, "for 0.5":].tolist() == [40, 94, 360]
     assert np.isinf(found.loc[1, "for 0.5":].to_numpy(float)).all()
+
+
+def test_tasks_that_go_both_ways_are_told_to_keep_their_pairs_together():
+    crossed = [(f"{n} since May .", f"{n} for May .") for n in "abcd"]
+    crossed += [(f"{n} for days .", f"{n} since days .") for n in "abc"]
+    pairs = toys.pairs_of({
+        "crossed": crossed,
+        "one_way": [(f"the {n} laughs .", f"the {n} laugh .") for n in "abcd"],
+        "order": [(f"{n} it up .", f"{n} up it .") for n in "abcd"],
+    })  # fmt: skip
+    assert torn(pairs) == ["crossed"]
+    assert "same `item`" in advice(pairs)
+    kept = pairs.assign(item=["0", "1", "2", "3", "0", "1", "2"] + 8 * [""])
+    assert torn(kept) == []
+    assert advice(kept) == ""
+    assert torn(pairs.drop(index=[4, 5, 6])) == [], "nothing goes the other way"
