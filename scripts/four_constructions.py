@@ -128,13 +128,15 @@ def keep(run: tables.Run, out: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--model", help="folder of the model to probe")
-    model = parser.parse_args().model
+    parser.add_argument("--only", choices=COLUMNS, help="make this one of the two again")
+    options = parser.parse_args()
+    model, names = options.model, [options.only] if options.only else list(COLUMNS)
     found = pairs()
     store.write_atomic(PAIRS, found.to_csv(index=False, lineterminator="\n"))
     with tempfile.TemporaryDirectory() as place:
-        for name, columns in COLUMNS.items() if model else ():
+        for name in names if model else ():
             file, out = f"{place}/{name}.csv", f"{place}/{name}"
-            found[columns].to_csv(file, index=False, lineterminator="\n")
+            found[COLUMNS[name]].to_csv(file, index=False, lineterminator="\n")
             status = cli.main([
                 "probe", "--model", model, "--pairs", file, "--context", "blimp",
                 "--preset", "quick", "--workers", "1", "--no-report", "--out", out,

@@ -191,15 +191,21 @@ def _products(lm: LanguageModel, pairs: pd.DataFrame, names: list[str], own: lis
 
 
 def _fill(lm: LanguageModel, pairs: pd.DataFrame, task: str, rows: np.ndarray) -> tuple[int, int]:
-    """Write the gradients of a task's blocks; return how many blocks each half has."""
+    """Write the gradients of a task's blocks; return how many blocks each half has.
+
+    Pairs of an item stay in one block: torn apart, they would be redrawn as if they were unrelated.
+    """
     some, found = pairs[pairs["task"] == task], []
     rows[:] = 0
-    for half, name in enumerate(("train", "eval")):
-        side = some[some["split"] == name]
-        part = np.arange(len(side)) % BLOCKS
-        for block in range(min(BLOCKS, len(side))):
+    for half, split in enumerate(("train", "eval")):
+        side = some[some["split"] == split]
+        whole: dict[tuple, int] = {}
+        names = zip(side["item"], side["pair_id"], strict=True)
+        part = np.array([whole.setdefault((item, "" if item else pair), len(whole)) % BLOCKS
+                         for item, pair in names], dtype=int)  # fmt: skip
+        for block in range(min(BLOCKS, len(whole))):
             chosen = side[part == block]
             gradient = loss_gradient(lm, chosen)[0].float().cpu().numpy()
             rows[half * BLOCKS + block] = gradient * (len(chosen) / len(side))
-        found.append(min(BLOCKS, len(side)))
+        found.append(min(BLOCKS, len(whole)))
     return found[0], found[1]

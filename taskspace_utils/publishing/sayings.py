@@ -119,10 +119,12 @@ def of_place(task: str, near: pd.DataFrame) -> Iterator[Saying]:
     if np.isfinite(first["corrected_low"]):
         size += f", 95 % interval {first['corrected_low']:.2f} to {first['corrected_high']:.2f}"
     if first["corrected_low"] <= 0 or not first["above_flips"] >= SURE:
-        yield Saying(False, task, f"that it is like its nearest task, {other}",
-                     f"{size}; {1 - first['above_flips']:.0%} of versions of it with good and bad "
-                     "swapped in half of its pairs, which ask for nothing, have a task as near",
-                     )  # fmt: skip
+        why = "the interval holds 0"
+        if first["corrected_low"] > 0:
+            turned = 1 - first["above_flips"]
+            why = f"{turned:.0%} of versions of it with good and bad swapped in " \
+                "half of its pairs, which ask for nothing, have a task as near"  # fmt: skip
+        yield Saying(False, task, f"that it is like its nearest task, {other}", f"{size}; {why}")
         return
     if first["nearest"] >= SURE:
         yield Saying(True, task, f"of the tasks compared, its learning signal is most like that "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from taskspace_utils import blocks, gradients
 from taskspace_utils.blocks import BLOCKS
@@ -115,3 +116,27 @@ def test_too_little_disk_says_how_much_is_needed(pairs, monkeypatch):
     monkeypatch.setattr(blocks.shutil, "disk_usage", lambda _: SimpleNamespace(free=10))
     with pytest.raises(InputError, match=r"1 tasks in 12 parts take .* GB.*fewer tasks"):
         blocks.placement(toys.gpt2(), pairs, ["agree"])
+
+
+def test_the_pairs_of_an_item_stay_in_one_block(monkeypatch):
+    """As a pair of opposites must: each block is then balanced, as the half is."""
+    seen = []
+    gradient = np.ones(3, np.float32)
+    monkeypatch.setattr(
+        blocks, "loss_gradient", lambda lm, some: (seen.append(some) or torch.tensor(gradient),)
+    )
+    both = toys.english(16).query("task == 'agree'").assign(split="train")
+    items = both.assign(item=[str(i // 2) if i < 14 else "" for i in range(16)])
+    rows = np.zeros((2 * BLOCKS, 3), np.float32)
+    assert blocks._fill(None, items, "agree", rows) == (BLOCKS, 0)
+    for chosen in seen:
+        there = items["item"].isin(set(chosen["item"]) - {""})
+        assert set(items.index[there]) <= set(chosen.index), "an item is torn"
+    assert sorted(i for chosen in seen for i in chosen.index) == list(items.index)
+    np.testing.assert_allclose(rows.sum(axis=0), gradient, rtol=1e-6)
+    few = items.iloc[:6]  # three items make three blocks
+    assert blocks._fill(None, few, "agree", rows) == (3, 0)
+    alone = both.assign(item="")  # without items, pairs are dealt one by one
+    seen.clear()
+    blocks._fill(None, alone, "agree", rows)
+    assert [list(some.index) for some in seen] == [list(alone.index[i::BLOCKS]) for i in range(6)]
