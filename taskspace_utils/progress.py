@@ -123,7 +123,8 @@ class Progress:
             if not self.workers():
                 return f"{text}; {self.waits}"
             if self.left is not None:
-                text += f", about {_time(max(0.0, self.left - (now - self.at)))} left"
+                left = self.left - (now - self.at)
+                text += f", about {_time(left)} left" if left > 0 else ", longer than reckoned"
             return "; ".join([text, *told[:2]])
 
     def _over(self, text: str) -> None:

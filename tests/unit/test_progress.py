@@ -58,6 +58,8 @@ def test_time_left_counts_work_and_not_jobs(clock):
     bar.at = clock.now
     clock.now = 30.0
     assert bar._text() == "  1 of 2 done, 30 s, about 50 s left"
+    clock.now = 90.0  # 0 s left, again and again, would be no help
+    assert bar._text() == "  1 of 2 done, 90 s, longer than reckoned"
 
 
 def test_results_from_the_store_say_nothing_of_the_rate(clock):
