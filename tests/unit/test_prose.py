@@ -35,18 +35,20 @@ GIVEN: dict[str, dict[str, str]] = {
     },
     "11_blimp": {"95 %": LEVEL, "0.60": "the definition of order-only"},
     "13_your_model": {"95 %": LEVEL},
+    "15_prediction_sharpened": {
+        **dict.fromkeys(("0.05", "0.02", "0.95", "0.8", "1.2", "0.1", "−0.8"), "a stated bound"),
+    },
     "17_other_architectures": {
         "0.02": "a rule of the predictions: the smallest difference that counts",
         "0.05": "a rule of the predictions",
         "0.3": "the same",
         "0.60": "the definition of order-only",
         "95 %": LEVEL,
+    },
     "18_laws_and_emergence": {
         "0.01": "a choice: the highest learning rate",
         **dict.fromkeys(("95 %", "5 %", "20 %", "0.05", "0.10", "0.2"), "a threshold, set before"),
         **dict.fromkeys(("0.6", "0.8"), "a choice: what counts as sudden"),
-    "15_prediction_sharpened": {
-        **dict.fromkeys(("0.05", "0.02", "0.95", "0.8", "1.2", "0.1", "−0.8"), "a stated bound"),
     },
     "20_engine": {"5 %": "the rule: when a race is refused", "10 %": "the same"},
 }
