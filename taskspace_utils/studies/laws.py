@@ -19,6 +19,7 @@ import pandas as pd
 from scipy.optimize import least_squares
 
 from taskspace_utils import cells, jobs, runs, store, trainings
+from taskspace_utils.grammar import load_grammar
 from taskspace_utils.models import CARD
 from taskspace_utils.pretraining import Corpus, checkpoint_name
 from taskspace_utils.scales import Scale, load_scale
@@ -61,8 +62,6 @@ def text(profile: str = "laptop", sentences: int = SENTENCES, fresh: int = FRESH
     Unlike in `runs.corpus`, a fresh sentence may stand in the text as well: a draw is a draw. Left
     out, common sentences would be missing among the fresh ones, and the floor would not be theirs.
     """
-    from taskspace_utils import load_grammar
-
     grammar, shown = load_grammar(), excluded(profile)
     train = grammar.corpus(sentences, 0, exclude=shown)
     held_out = grammar.corpus(fresh, 1, exclude=shown)
