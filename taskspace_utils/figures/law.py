@@ -38,7 +38,7 @@ def plot(table: pd.DataFrame) -> Figure:
     panels = (("tokens", "width", table), ("parameters", "step", table[table["step"].isin(chosen)]))
     for ax, (x, group, some) in zip(axes, panels, strict=True):
         groups = sorted(some[group].unique())
-        colours = mpl.colormaps["viridis"](np.linspace(0, 0.9, len(groups)))
+        colours = mpl.colormaps["viridis"](np.linspace(0, 0.75, len(groups)))
         for colour, name in zip(colours, groups, strict=True):
             own = some[some[group] == name].sort_values(x)
             line = own.groupby(x)["law"].mean()
