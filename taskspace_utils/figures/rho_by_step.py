@@ -29,7 +29,7 @@ def plot(table: pd.DataFrame) -> Figure:
     """A panel a width k; lines are scales with steps enough, rings are live."""
     widths = sorted(table["k"].unique(), reverse=True)
     fig, axes = figures.new(8.0, 3.6, len(widths), sharey=True, squeeze=False)
-    scales = list(dict.fromkeys(table["scale"]))
+    scales = list(table["scale"].value_counts().index)  # the one with most steps stands on them
     for ax, k in zip(axes[0], widths, strict=True):
         for i, scale in enumerate(scales):
             colour = figures.COLOURS[i % len(figures.COLOURS)]

@@ -13,23 +13,22 @@ from taskspace_utils import figures
 BINS = 8
 
 
-def load(sources: pd.DataFrame, chosen_on: tuple[int, ...], limit: float) -> pd.DataFrame:
+def load(sources: pd.DataFrame, chosen_on: pd.Series, limit: float) -> pd.DataFrame:
     """A row a source and model.
 
     Args:
         sources: columns scale, seed, step, k, source, expected, rho; see
             `studies.first_order.by_source`.
-        chosen_on: seeds of the first scale on which the limit was chosen.
+        chosen_on: which of the rows the limit was chosen on.
         limit: expected displacement up to which predictions are trusted.
 
     Returns:
         columns scale, seed, step, k, source, expected, rho, limit, and used ("chosen on" or "held
         out").
     """
-    table = sources[["scale", "seed", "step", "k", "source", "expected", "rho"]].dropna()
-    first = table["scale"] == table["scale"].iloc[0]
-    used = np.where(first & table["seed"].isin(chosen_on), "chosen on", "held out")
-    return table.assign(limit=limit, used=used).reset_index(drop=True)
+    table = sources[["scale", "seed", "step", "k", "source", "expected", "rho"]]
+    used = np.where(chosen_on, "chosen on", "held out")
+    return table.assign(limit=limit, used=used).dropna().reset_index(drop=True)
 
 
 @figures.drawn
