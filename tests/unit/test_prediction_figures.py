@@ -42,12 +42,12 @@ def test_errors_by_lesson():
 
 
 def test_seeds_that_chose_a_rule_are_told_from_the_others():
-    rows = [("S", 1), ("S", 2), ("S", 3), ("L", 1)]
+    rows = [("L", 1), ("S", 1), ("S", 2), ("S", 3), ("S", 3)]
     table = pd.DataFrame(rows, columns=["scale", "seed"])
-    table = table.assign(step=8, k=1.0, source="a", expected=0.01, rho=[0.5, 0.6, 0.7, np.nan])
+    table = table.assign(step=8, k=1.0, source="a", expected=0.01, rho=[0.4, 0.5, 0.6, 0.7, np.nan])
     chosen_on = (table["scale"] == "S") & (table["seed"] < 3)
     found = trust.load(table, chosen_on, 0.02)
-    assert found["used"].tolist() == ["chosen on", "chosen on", "held out"]  # no ρ, no row
+    assert found["used"].tolist() == ["held out", *["chosen on"] * 2, "held out"]  # no ρ, no row
     assert set(found["limit"]) == {0.02}
 
 
