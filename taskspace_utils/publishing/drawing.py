@@ -106,7 +106,8 @@ def jupyter_book(stage: Path, out: Path, options: Iterable[str | Path] = ()) -> 
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     said = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr)  # colours
     said = said.replace(f"{stage}/", "").splitlines()
-    bad = [line for line in said if re.search(r"\b(WARNING|ERROR|CRITICAL)\b", line)]
+    complaint = r"\b(WARNING|ERROR|CRITICAL)\b|\(exception: "  # the latter is an extension's
+    bad = [line for line in said if re.search(complaint, line)]
     if done.returncode or bad:
         text = "\n".join(bad or said[-15:])
         raise BuildError(f"the chapters ran, but Jupyter Book objects to the pages:\n{text}")

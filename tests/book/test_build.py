@@ -145,6 +145,13 @@ def test_a_warning_of_jupyter_book_is_an_error(project):
     assert not (project / "_build" / "html").exists()
 
 
+def test_a_page_that_an_extension_refuses_is_said_with_its_reason(project):
+    bibliography = project / "book" / "references.bib"
+    bibliography.write_text("@book{a,\n  title = {A}\n\n@book{b,\n  title = {B}\n}\n")
+    with pytest.raises(book.BuildError, match=r"syntax error in line 4: '}' expected"):
+        book.build("tiny", root=project)
+
+
 def test_unknown_chapters_and_parameters_stop_a_build_before_anything_runs(
     project, drawn, monkeypatch
 ):
