@@ -44,30 +44,43 @@ def needed(reliability: float, pairs: int, wanted: float = 0.5) -> float:
     return 2.0 * math.ceil(pairs * factor / 2 - 1e-9)
 
 
+def couples(pairs: pd.DataFrame) -> pd.Series:
+    """An item for each pair that has an opposite: the two share it (chapter 13).
+
+    A pair's opposite is one of the same task whose difference in words is exactly the other way
+    round (*since* for *for*, *for* for *since*); each has one opposite at most, the first there is.
+
+    Returns:
+        items, in the order of the pairs; "" for a pair that finds none.
+    """
+    items = np.full(len(pairs), "", dtype=object)
+    for task, places in pairs.groupby("task", sort=False).indices.items():
+        bags = bag_difference(pairs.iloc[places])[0]
+        bags.sort_indices()
+        waiting: dict[tuple, list[int]] = {}
+        for place, (a, b) in zip(places, pairwise(bags.indptr), strict=True):
+            words, counts = tuple(bags.indices[a:b]), tuple(bags.data[a:b])
+            if opposite := waiting.get((words, tuple(-n for n in counts))):
+                first = opposite.pop(0)
+                items[[first, place]] = f"{task} {pairs['pair_id'].iloc[first]}"
+            elif words:
+                waiting.setdefault((words, counts), []).append(place)
+    return pd.Series(items, pairs.index)
+
+
 def torn(pairs: pd.DataFrame) -> list[str]:
     """Tasks that go both ways and have no `item`: their halves may ask for opposite things.
 
-    Where most pairs of a task have one of opposite words (*since* for *for*, *for* for *since*), a
-    split by chance gives one half more of the one kind and the other more of the other, and what
-    such halves have in common may be less than nothing. An item for a pair and its opposite keeps
-    both on one side of the split (chapter 13).
+    A split by chance gives one half more pairs of the one kind and the other more of the other, and
+    what such halves have in common may be less than nothing. An item for a pair and its opposite
+    keeps both on one side of the split (chapter 13).
 
     Returns:
-        names of tasks that have no items, and in which at least half of the pairs have another one
-        whose difference in words is the exact opposite.
+        names of tasks that have no items, and at least half of whose pairs are in `couples`.
     """
-    found = []
-    for task, some in pairs[pairs["item"] == ""].groupby("task"):
-        bags = bag_difference(some)[0]
-        bags.sort_indices()
-        ends = pairwise(bags.indptr)
-        rows = [(tuple(bags.indices[a:b]), tuple(bags.data[a:b])) for a, b in ends]
-        there = set(rows)
-        opposed = [bool(words) and (words, tuple(-n for n in counts)) in there
-                   for words, counts in rows]  # fmt: skip
-        if np.mean(opposed) >= 0.5:
-            found.append(str(task))
-    return found
+    bare = pairs[pairs["item"] == ""]
+    share = (couples(bare) != "").groupby(bare["task"]).mean()
+    return [str(task) for task in share.index[share >= 0.5]]
 
 
 def advice(pairs: pd.DataFrame) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from taskspace_utils.sample_size import advice, needed, projected, table, torn
+from taskspace_utils.sample_size import advice, couples, needed, projected, table, torn
 
 from . import toys
 
@@ -76,3 +76,19 @@ def test_tasks_that_go_both_ways_are_told_to_keep_their_pairs_together():
     assert torn(kept) == []
     assert advice(kept) == ""
     assert torn(pairs.drop(index=[4, 5, 6])) == [], "nothing goes the other way"
+
+
+def test_a_pair_and_its_opposite_share_an_item_and_nobody_has_two_opposites():
+    both = [("a since May .", "a for May ."), ("b for days .", "b since days .")]
+    pairs = toys.pairs_of({
+        "crossed": [*both, ("c since noon .", "c for noon ."), ("d it up .", "d up it .")],
+        "other": [("e for years .", "e since years .")],  # its opposite is in another task
+    })  # fmt: skip
+    pairs = pairs.sample(frac=1, random_state=3)
+    items = couples(pairs)
+    assert items.index.equals(pairs.index)
+    coupled = pairs[items != ""]
+    assert set(coupled["task"]) == {"crossed"}
+    assert len(coupled) == 2
+    assert items[items != ""].nunique() == 1
+    assert {good.split()[1] for good in coupled["good"]} == {"since", "for"}
