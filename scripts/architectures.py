@@ -13,14 +13,13 @@ core.
 from __future__ import annotations
 
 import argparse
-import json
 import time
 
 import numpy as np
 import pandas as pd
 import torch
 
-from taskspace_utils import cells, ftgd, jobs, runs, scoring, store
+from taskspace_utils import assembly, cells, ftgd, jobs, runs, scoring, store
 from taskspace_utils.models import load_model
 from taskspace_utils.scales import load_scale
 from taskspace_utils.studies.architectures import ARCHITECTURES, kept, searched
@@ -130,16 +129,9 @@ def main() -> None:
         "at_most": AT_MOST,
         "search": {"rates": RATES, "steps": SEARCH_STEPS, "seed": SEARCH_SEED},
         "corpus": {"sentences": profile.sentences, "seed": profile.corpus_seed},
-        "grammar": store.tree_hash(store.data_path("grammar").glob("*.yml")),
-        "pairs": store.text_key(map(repr, runs.task_pairs(profile).itertuples(index=False))),
-        "method": store.method_version(),
         "code": store.code_version("studies/architectures"),
-        "versions": store.versions(),
-        "device": "cpu",
-        "threads": 1,
-        "seconds": round(time.monotonic() - began, 1),
     }
-    store.write_atomic(OUT / "manifest.json", json.dumps(about, indent=1, sort_keys=True) + "\n")
+    assembly.write_manifest(OUT, about, runs.task_pairs(profile), began)
 
 
 if __name__ == "__main__":

@@ -13,13 +13,12 @@ are not kept, and take a few minutes each time. About 20 minutes of one idle cor
 from __future__ import annotations
 
 import argparse
-import json
 import time
 
 import numpy as np
 import pandas as pd
 
-from taskspace_utils import runs, store
+from taskspace_utils import assembly, runs, store
 from taskspace_utils.studies import annealing, entropy, laws
 from taskspace_utils.tables import write_table
 
@@ -76,16 +75,9 @@ def main() -> None:
         "vocabulary": len(corpus.words),
         "floor": float(found.set_index("sample").loc["fresh", "loss"]),
         "excluded": language.excluded,
-        "grammar": store.tree_hash(store.data_path("grammar").glob("*.yml")),
-        "pairs": store.text_key(map(repr, pairs.itertuples(index=False))),
-        "method": store.method_version(),
         "code": store.code_version("studies/laws", "studies/entropy", "studies/annealing"),
-        "versions": store.versions(),
-        "device": "cpu",
-        "threads": 1,
-        "seconds": round(time.monotonic() - began, 1),
     }
-    store.write_atomic(OUT / "manifest.json", json.dumps(about, indent=1, sort_keys=True) + "\n")
+    assembly.write_manifest(OUT, about, pairs, began)
 
 
 if __name__ == "__main__":

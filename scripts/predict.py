@@ -11,13 +11,12 @@ Takes about half an hour of one idle core beyond profile reference.
 from __future__ import annotations
 
 import functools
-import json
 import time
 from dataclasses import replace
 
 import pandas as pd
 
-from taskspace_utils import records, runs, store
+from taskspace_utils import assembly, records, runs, store
 from taskspace_utils.figures import prediction
 from taskspace_utils.ftgd import flat_weights, loss_gradient, norm, top_k
 from taskspace_utils.profiles import sweep_key
@@ -152,16 +151,9 @@ def main() -> None:
         "early": EARLY,
         "gains": GAINS,
         "walked": [dict(zip(("models", "sources", "k"), grid, strict=True)) for grid in grids()],
-        "pairs": pairs_key(),
-        "grammar": store.tree_hash(store.data_path("grammar").glob("*.yml")),
-        "method": store.method_version(),
         "walks": store.code_version(walks.ROOM),
-        "versions": store.versions(),
-        "device": "cpu",
-        "threads": 1,
-        "seconds": round(time.monotonic() - began, 1),
     }
-    store.write_atomic(OUT / "manifest.json", json.dumps(about, indent=1, sort_keys=True) + "\n")
+    assembly.write_manifest(OUT, about, runs.task_pairs("reference"), began)
 
 
 if __name__ == "__main__":

@@ -12,12 +12,11 @@ or more. Takes about 15 minutes of one idle core.
 from __future__ import annotations
 
 import argparse
-import json
 import time
 
 import pandas as pd
 
-from taskspace_utils import load_grammar, runs, store
+from taskspace_utils import assembly, load_grammar, runs, store
 from taskspace_utils.studies import ways_measured
 from taskspace_utils.studies.ways import WAYS
 from taskspace_utils.tables import write_table
@@ -87,16 +86,9 @@ def main() -> None:
         "space_tasks": space_tasks(),
         "target": TARGET,
         "space_target": SPACE_TARGET,
-        "grammar": store.tree_hash(store.data_path("grammar").glob("*.yml")),
-        "pairs": store.text_key(map(repr, runs.task_pairs("reference").itertuples(index=False))),
-        "method": store.method_version(),
         "code": store.code_version(*ways_measured.ROOMS),
-        "versions": store.versions(),
-        "device": "cpu",
-        "threads": 1,
-        "seconds": round(time.monotonic() - began, 1),
     }
-    store.write_atomic(OUT / "manifest.json", json.dumps(about, indent=1, sort_keys=True) + "\n")
+    assembly.write_manifest(OUT, about, runs.task_pairs("reference"), began)
 
 
 if __name__ == "__main__":

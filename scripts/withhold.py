@@ -12,13 +12,12 @@ that the corpus shows most, the first where several are equal. Takes about 20 mi
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from dataclasses import replace
 
 import pandas as pd
 
-from taskspace_utils import cells, jobs, load_grammar, runs, store
+from taskspace_utils import assembly, cells, jobs, load_grammar, runs, store
 from taskspace_utils.controls import Bigram
 from taskspace_utils.hypotheses import lexical_diff
 from taskspace_utils.pretraining import checkpoint_name
@@ -92,15 +91,8 @@ def main() -> None:
         "seeds": SEEDS,
         "whole_seeds": WHOLE_SEEDS,
         "corpus": {"sentences": whole.sentences, "seed": whole.corpus_seed},
-        "grammar": store.tree_hash(store.data_path("grammar").glob("*.yml")),
-        "pairs": store.text_key(map(repr, runs.task_pairs(whole).itertuples(index=False))),
-        "method": store.method_version(),
-        "versions": store.versions(),
-        "device": "cpu",
-        "threads": 1,
-        "seconds": round(time.monotonic() - began, 1),
     }
-    store.write_atomic(OUT / "manifest.json", json.dumps(about, indent=1, sort_keys=True) + "\n")
+    assembly.write_manifest(OUT, about, runs.task_pairs(whole), began)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import time
 from collections.abc import Iterable
@@ -18,8 +19,6 @@ def assemble(
     about: dict, began: float,
 ) -> Run:  # fmt: skip
     """Write a run folder: the cells' tables, what is known of the pairs alone, the manifest."""
-    import torch
-
     from taskspace_utils.checks import bag_accuracy
     from taskspace_utils.hypotheses import lexical_diff
 
@@ -30,10 +29,20 @@ def assemble(
         tables["configs"] = _configs(tunings, about)
     tables["lexical"] = lexical_diff(pairs)
     ladder = {"ladder": store.code_version("ladder")} if "ladder" in tables else {}
-    manifest = {
-        **about,
-        **ladder,
-        "tasks": sorted(pairs["task"].unique()),
+    tasks = sorted(pairs["task"].unique())
+    manifest = {**about, **ladder, "tasks": tasks, **provenance(pairs, began)}
+    return write_run(out, tables, manifest)
+
+
+def provenance(pairs: pd.DataFrame, began: float) -> dict:
+    """What a manifest says of any result: its pairs, the code, versions, machine and seconds.
+
+    Args:
+        began: `time.monotonic()` when the work was begun.
+    """
+    import torch
+
+    return {
         "pairs": store.text_key(map(repr, pairs.itertuples(index=False))),
         "method": store.method_version(),
         "versions": store.versions(),
@@ -43,7 +52,14 @@ def assemble(
         "threads": 1,
         "seconds": round(time.monotonic() - began, 1),
     }
-    return write_run(out, tables, manifest)
+
+
+def write_manifest(folder: Path, about: dict, pairs: pd.DataFrame, began: float) -> Path:
+    """`manifest.json` beside tables that are no run's: what they are of, and their provenance."""
+    grammar = store.tree_hash(store.data_path("grammar").glob("*.yml"))
+    whole = {**about, "grammar": grammar, **provenance(pairs, began)}
+    text = json.dumps(whole, indent=1, sort_keys=True, ensure_ascii=False)
+    return store.write_atomic(folder / "manifest.json", text + "\n")
 
 
 def _configs(tunings: Iterable[dict], about: dict) -> pd.DataFrame:
