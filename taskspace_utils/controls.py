@@ -114,13 +114,16 @@ def crossed_interval(
 ) -> tuple[float, float]:
     """95 % bootstrap interval of a statistic, for other seeds and other items at once.
 
+    Of n seeds n − 1 are drawn: drawing n would make the interval of a mean too short by (n − 1)/n,
+    and seeds are few (`measured.estimate` does the same).
+
     Args:
         statistic: a function of the places of the seeds and of the items that were drawn.
     """
-    rng = np.random.default_rng(seed)
+    rng, drawn = np.random.default_rng(seed), max(1, seeds - 1)
     return _middle(
         [
-            statistic(rng.integers(seeds, size=seeds), rng.integers(items, size=items))
+            statistic(rng.integers(seeds, size=drawn), rng.integers(items, size=items))
             for _ in range(draws)
         ]
     )

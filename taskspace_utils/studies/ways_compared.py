@@ -117,8 +117,9 @@ class Spaces:
                 for end in ("source", "target")]  # fmt: skip
         self._weights = times(drawn, *ends).astype(float)
         rng, n = np.random.default_rng(0), len(self.seeds)
+        picked = rng.multinomial(max(1, n - 1), np.full(n, 1 / n), draws)  # as crossed_interval
+        self._picked = np.vstack([np.ones(n), picked])
         self._found: dict = {}
-        self._picked = np.vstack([np.ones(n), rng.multinomial(n, np.full(n, 1 / n), draws)])
 
     def across(self, one: tuple, other: tuple) -> tuple[np.ndarray, int]:
         """Rank correlations of two spaces, each a (seed, way), corrected for what halves lose.

@@ -95,6 +95,15 @@ def test_seeds_and_items_are_drawn_at_once():
     assert same == (1, 1)
 
 
+def test_few_seeds_give_an_interval_as_long_as_the_t_of_their_mean_and_not_shorter():
+    rng = np.random.default_rng(1)
+    widths = []
+    for values in rng.normal(size=(60, 6)):
+        low, high = crossed_interval(lambda s, i, v=values: v[s].mean(), 6, 1, draws=400)
+        widths.append((high - low) / (2 * 1.96 * values.std(ddof=1) / np.sqrt(6)))
+    assert 0.95 < np.mean(widths) < 1.1  # drawing six of six, they have 0.91 of it
+
+
 def test_ranks_with_others_partialled_out():
     rng = np.random.default_rng(0)
     common = rng.normal(size=300)
