@@ -5,12 +5,15 @@ The numbers are those of the style that the book holds itself to; see the room `
 
 from __future__ import annotations
 
+import ast
 import re
+from collections import Counter
 from functools import cache
 
 import nbformat.v4 as nb
 import pytest
 
+from taskspace_utils import store
 from taskspace_utils.publishing import chapters, prose
 
 EVERY = [pytest.param(path, id=path.stem) for path in chapters.chapters()]
@@ -59,6 +62,10 @@ STEPS = {
 }  # displays that are a step on the way to a labelled one
 
 
+def book_pages():
+    return sorted((store.project_root() / "book").rglob("*.md"))
+
+
 @cache
 def read(path):
     return chapters.read_chapter(path)
@@ -104,6 +111,33 @@ def test_terms_and_equations_can_be_referred_to(path):
     labels = [label.strip(" ()") for label in displays if label]
     assert labels == [f"eq-{number}-{i}" for i in range(1, len(labels) + 1)]
     assert len(displays) - len(labels) == STEPS.get(path.stem, 0)
+
+
+DECLARED = re.compile(
+    r"^\((\S+)\)=$|^:(?:label|name): (\S+)$|^ {4}name: (\S+)$|^\$\$ \((\S+)\)$", re.MULTILINE
+)
+REFERRED = re.compile(r"\{(?:ref|numref|eq|prf:ref)\}`(?:[^`<]*<)?([^`<>]+)>?`")
+
+
+def test_every_label_stands_once_and_every_reference_leads_to_one():
+    texts = {p: p.read_text("utf-8") for p in [*chapters.chapters(), *book_pages()]}
+    declared = [(found, p.name) for p, text in texts.items()
+                for groups in DECLARED.findall(text) for found in groups if found]  # fmt: skip
+    twice = {label for label, n in Counter(label for label, _ in declared).items() if n > 1}
+    assert not twice, [(label, where) for label, where in declared if label in twice]
+    known = {label for label, _ in declared} | {"genindex", "search"}
+    for path, text in texts.items():
+        prose_alone = re.sub(r"(?ms)^````?\{code-cell\}.*?^````?$", "", text)
+        assert set(REFERRED.findall(prose_alone)) <= known, path.name
+
+
+@pytest.mark.parametrize("path", EVERY)
+def test_a_cell_with_a_figure_shows_nothing_else(path):
+    """What else it showed would be given the figure's caption and label, too."""
+    for cell in read(path).cells:
+        if "figure" in cell.metadata.get("mystnb", {}):
+            last = ast.parse(cell.source).body[-1]
+            assert not isinstance(last, ast.Expr) or cell.source.endswith(";"), cell.source
 
 
 @pytest.mark.parametrize("path", EVERY)
