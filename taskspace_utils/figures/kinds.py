@@ -8,6 +8,8 @@ from matplotlib.patches import Rectangle
 
 from taskspace_utils import figures
 
+PALE = 0.45  # opacity of cells, so that the numbers in them can be read by day and by night
+
 
 def load(states: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """Means of `studies.alike.Alike` as one table.
@@ -34,11 +36,10 @@ def plot(table: pd.DataFrame) -> Figure:
     for ax, state in zip(axes[0], states, strict=True):
         some = table[table["state"] == state].pivot(index="one", columns="other", values="value")
         some = some.loc[names, names]
-        image = ax.imshow(some, cmap=figures.DIVERGING, vmin=-limit, vmax=limit)
+        image = ax.imshow(some, cmap=figures.DIVERGING, vmin=-limit, vmax=limit, alpha=PALE)
         for i, row in enumerate(some.to_numpy()):
             for j, value in enumerate(row):
-                colour = "white" if abs(value) > 0.65 * limit else "black"
-                ax.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=8, color=colour)
+                ax.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=8)
             ax.add_patch(
                 Rectangle((i - 0.5, i - 0.5), 1, 1, fill=False, linewidth=1.4, edgecolor="black")
             )

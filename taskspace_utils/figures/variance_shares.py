@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from taskspace_utils import figures
 
+PALE = 0.45  # opacity of bars, so that the numbers in them can be read by day and by night
 PARTS = {
     "common": "all models",
     "kind": "the architecture",
@@ -31,11 +32,12 @@ def plot(table: pd.DataFrame) -> Figure:
     left = dict.fromkeys(states, 0.0)
     for (part, name), colour in zip(PARTS.items(), figures.COLOURS, strict=False):
         some = table[table["part"] == part].set_index("state")["share"].clip(lower=0)
-        ax.barh(states, some[states], left=[left[s] for s in states], color=colour, label=name)
+        places = [left[state] for state in states]
+        ax.barh(states, some[states], left=places, color=colour, alpha=PALE, label=name)
         for state in states:
             if some[state] > 0.06:
                 ax.text(left[state] + some[state] / 2, state, f"{some[state]:.2f}", fontsize=8,
-                        ha="center", va="center", color="white")  # fmt: skip
+                        ha="center", va="center")  # fmt: skip
             left[state] += some[state]
     ax.invert_yaxis()
     ax.set(xlabel="share of the variance between cells", xlim=(0, max(1.0, *left.values())))

@@ -9,6 +9,8 @@ from matplotlib.figure import Figure
 from taskspace_utils import figures
 from taskspace_utils.studies.ways_compared import Spaces
 
+PALE = 0.45  # opacity of cells, so that the numbers in them can be read by day and by night
+
 
 def load(spaces: Spaces, labels: dict[str, str]) -> pd.DataFrame:
     """Corrected rank correlations of cells: two ways in the same models, a way in other models.
@@ -40,12 +42,11 @@ def plot(table: pd.DataFrame) -> Figure:
         i, j = ways.index(row.one), ways.index(row.other)
         values[i, j] = row.value
     fig, ax = figures.new(6.6, 5.0)
-    image = ax.imshow(values, cmap=figures.DIVERGING, vmin=-1, vmax=1)
+    image = ax.imshow(values, cmap=figures.DIVERGING, vmin=-1, vmax=1, alpha=PALE)
     for i in range(len(ways)):
         for j in range(len(ways)):
             if np.isfinite(values[i, j]):
                 ax.text(j, i, f"{values[i, j]:.2f}", ha="center", va="center", fontsize=8,
-                        color="white" if abs(values[i, j]) > 0.7 else "black",
                         style="italic" if i == j else "normal")  # fmt: skip
     ax.set_xticks(range(len(ways)), [labels[w] for w in ways], rotation=40, ha="right", fontsize=8)
     ax.set_yticks(range(len(ways)), [labels[w] for w in ways], fontsize=8)
