@@ -29,8 +29,7 @@ def passport(request, smoke_book):
     path = folder / f"{request.param}.json"
     if not path.is_file():
         pytest.skip("profile smoke has no table for it")
-    yield request.param, folder, json.loads(path.read_text("utf-8"))
-    plt.close("all")
+    return request.param, folder, json.loads(path.read_text("utf-8"))
 
 
 def shown(smoke_store, name: str) -> np.ndarray:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from types import SimpleNamespace
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -258,7 +257,6 @@ def test_claims_are_drawn_in_units_of_their_smallest_effect(tmp_path):
         "consistent", "contrary", "negligible", "undetermined", "not attempted",
     }  # fmt: skip
     assert len({marker for _, marker in forest.LOOKS.values()}) == len(forest.LOOKS)
-    plt.close("all")
 
 
 def test_bad_input_is_named(tmp_path, capsys):

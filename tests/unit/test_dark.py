@@ -47,12 +47,6 @@ XYZ = np.array(
 APART = 14.0  # a difference (ΔE, CIE 1976) that is seen at once; 2.3 is the least that is seen
 
 
-@pytest.fixture(autouse=True)
-def _close():
-    yield
-    plt.close("all")
-
-
 def seen(colour, eye: str) -> np.ndarray:
     """A colour in CIE Lab as an eye sees it."""
     rgb = np.array(to_rgb(colour))

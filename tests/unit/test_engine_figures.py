@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import json
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 from taskspace_utils import store
 from taskspace_utils.figures import memory_growth, speed_ratios
-
-
-@pytest.fixture(autouse=True)
-def _close():
-    yield
-    plt.close("all")
 
 
 def row(name, ratio, goal_met=None, floor_met=None, unit="times", refused=""):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -49,12 +48,6 @@ CORPUS = """
 - {name: early, weight: 1, text: "the {N person num=X} {A? verb tense=past} {V verb tense=past} ."}
 - {name: three, text: "{N person num=pl} {M person num=pl} {O person num=pl} ?"}
 """
-
-
-@pytest.fixture(autouse=True)
-def _close():
-    yield
-    plt.close("all")
 
 
 @pytest.fixture(scope="module")

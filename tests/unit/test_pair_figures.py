@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,12 +9,6 @@ import pytest
 from taskspace_utils.figures import bag_accuracy, blimp_accuracy
 from taskspace_utils.store import data_path, write_atomic
 from taskspace_utils.tables import Run, read_table, write_table
-
-
-@pytest.fixture(autouse=True)
-def _close():
-    yield
-    plt.close("all")
 
 
 def test_published_accuracies_are_means_over_the_tasks_of_a_phenomenon():

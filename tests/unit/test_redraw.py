@@ -6,7 +6,6 @@ import importlib
 import json
 from types import SimpleNamespace
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -27,12 +26,6 @@ SLOPES = pd.DataFrame(
     {"space": ["1", "2"], "hypothesis": "h", "slope": [0.5, np.nan], "low": np.nan,
      "high": np.nan, "p": 0.01, "r2": 0.1, "vif": np.inf, "n_tasks": 9}
 )  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def _close():
-    yield
-    plt.close("all")
 
 
 def pixels(figure) -> np.ndarray:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from itertools import product
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -31,12 +30,6 @@ PHENOMENON = {t: t.split("_")[0] for t in REAL} | {SHAM: "preference_sham"}
 WITHIN = {("S", 100): 0.4, ("S", 200): 0.6, ("M", 100): 0.5, ("M", 200): 0.7}
 LOSS = {("S", 0): 6.0, ("S", 100): 3.0, ("S", 200): 2.0, ("M", 0): 6.0, ("M", 100): 2.5,
         ("M", 200): 1.5}  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def _close():
-    yield
-    plt.close("all")
 
 
 def table(name: str, rows: list[dict]) -> pd.DataFrame:
