@@ -128,13 +128,18 @@ def of_place(task: str, near: pd.DataFrame) -> Iterator[Saying]:
         return
     if first["nearest"] >= SURE:
         yield Saying(True, task, f"of the tasks compared, its learning signal is most like that "
-                     f"of {other}", f"{size}; nearest in {first['nearest']:.0%} of draws of pairs",
-                     )  # fmt: skip
+                     f"of {other}", f"{size}; nearest in {_share(first['nearest'])} of draws of "
+                     "pairs")  # fmt: skip
     else:
         yield Saying(True, task, f"its learning signal is like that of {other}", size)
         yield Saying(False, task, f"that {other} is the nearest",
-                     f"it is so in {first['nearest']:.0%} of draws of pairs only")  # fmt: skip
+                     f"it is so in {_share(first['nearest'])} of draws of pairs only")  # fmt: skip
     yield from _beyond_words(task, first)
+
+
+def _share(part: float) -> str:
+    """A share of draws in per cent, with all of its digits: a table beside it has them rounded."""
+    return f"{100 * part:.4g}%"
 
 
 def _beyond_words(task: str, first: pd.Series) -> Iterator[Saying]:
@@ -142,8 +147,10 @@ def _beyond_words(task: str, first: pd.Series) -> Iterator[Saying]:
     claim = f"that the likeness to {other} is more than shared words or chance"
     if not np.isfinite(first["above_nearest"]):
         yield Saying(False, task, claim,
-                     f"{words}, and there are too few other tasks to tell what words make of a "
-                     "space: add some with --context")  # fmt: skip
+                     f"{words}, and there are too few other tasks, with reliable gradients and of "
+                     "different phenomena, to tell what words make of a space: --context grammar "
+                     "or blimp adds some, and a file does if it has a column `phenomenon`",
+                     )  # fmt: skip
     elif first["above_nearest"] < SURE:
         yield Saying(False, task, claim, f"{words}; of the other tasks, "
                      f"{1 - first['above_nearest']:.0%} have an unrelated task that lies as high "
@@ -156,8 +163,8 @@ def _beyond_words(task: str, first: pd.Series) -> Iterator[Saying]:
     if first["sham"]:
         yield Saying(False, task, grammar, f"{other} is a sham: its choice is arbitrary")
     elif not np.isfinite(first["above_shams"]):
-        yield Saying(False, task, grammar, "the context has too few shams, tasks whose choice is "
-                     "arbitrary, to hold it against")  # fmt: skip
+        yield Saying(False, task, grammar, "there are too few shams, tasks whose choice is "
+                     "arbitrary, with reliable gradients to hold it against")  # fmt: skip
     elif first["above_shams"] < SURE:
         yield Saying(
             False,
@@ -184,7 +191,10 @@ def of_transfer(task: str, tuning: pd.DataFrame, cells: pd.DataFrame) -> Iterato
             continue
         share = f"{int(beyond.sum())} of {len(some)} other tasks moved beyond the 95 % interval " \
             "of their pairs"  # fmt: skip
-        if beyond.mean() <= CHANCE:
+        luck = binomtest(int(beyond.sum()), len(some), CHANCE, alternative="greater").pvalue
+        if luck > 1 - SURE:  # one of thirteen is more than a twentieth, and nothing to speak of
+            if beyond.any():
+                share += f"; where nothing moves, {luck:.0%} of tunings have as many that do"
             yield Saying(
                 False, task, f"that teaching it moves other tasks ({row['tuning']})", share
             )
@@ -208,6 +218,11 @@ def of_the_whole(run: Run) -> Iterator[Saying]:
         yield Saying(False, "", "that models of this kind or size do so",
                      "one model was probed, of one seed of pre-training")  # fmt: skip
     else:
+        seeds = {model.get("seed") for model in models}
+        if len(seeds) == 1:
+            yield Saying(False, "", "that models of this kind or size do so",
+                         "revisions of one model were probed, of one seed of pre-training",
+                         )  # fmt: skip
         yield Saying(False, "", "that tasks draw together in training, from plain cosines",
                      "a cosine rises as noise falls: compare corrected ones, between the same "
                      "reliable tasks")  # fmt: skip

@@ -130,6 +130,8 @@ def test_the_nearest_task_in_nearly_all_draws_and_in_some(made):
     run = made(nearest=0.6)
     assert "its learning signal is like that of task_00" in said(run, may=True)
     assert "that task_00 is the nearest (it is so in 60% of draws" in said(run, may=False)
+    assert "it is so in 92.5% of draws" in said(made(nearest=0.925), may=False)
+    assert "nearest in 99.5% of draws" in said(made(nearest=0.995), may=True), "100% would be all"
 
 
 @pytest.mark.parametrize(("change", "why"), [
@@ -153,7 +155,7 @@ def test_likeness_beyond_words(made):
 
 def test_without_a_context_words_can_not_be_ruled_out(made):
     text = said(made(context=False), may=False)
-    assert "add some with --context" in text
+    assert "--context grammar or blimp adds some, and a file does if it has a column" in text
     assert "more than shared words or chance" not in said(made(context=False), may=True)
 
 
@@ -181,11 +183,34 @@ def test_transfer_that_did_not_happen_moved_nothing_or_moved_others(made):
     assert "by +0.30 nats (18 of 18 other tasks" in said(made(moved=0.3), may=True)
 
 
+@pytest.mark.parametrize(("beyond", "of", "may"), [
+    (1, 18, False), (2, 18, False), (3, 18, False), (4, 18, True), (1, 13, False), (1, 2, False),
+    (2, 2, True),
+])  # fmt: skip
+def test_as_many_tasks_as_chance_moves_are_none(beyond, of, may):
+    cells = pd.DataFrame({"source": "mine", "tuning": "g3", "target": [f"t{i}" for i in range(of)],
+                          "margin_before": 0.0, "margin_se": 0.1,
+                          "margin_after": [0.3] * beyond + [0.0] * (of - beyond)})  # fmt: skip
+    tuning = pd.DataFrame({"source": ["mine"], "tuning": "g3", "reached": 1, "flag": ""})
+    [found] = sayings.of_transfer("mine", tuning, cells)
+    assert found.may is may
+    if (beyond, of) == (1, 13):  # 1 - 0.95 ** 13
+        assert found.because.endswith("where nothing moves, 49% of tunings have as many that do")
+
+
 def test_what_no_probe_carries(made):
     text = said(made(), may=False)
     assert "that the model computes two tasks in the same way" in text
     assert "one model was probed, of one seed" in text
     assert "part of them was free" not in text
+    run = made()
+    some = run.table("accuracy")
+    both = pd.concat([some, some.assign(model="later")])
+    revisions = write_run(run.folder, {"accuracy": both}, run.manifest)
+    assert "revisions of one model were probed, of one seed" in said(revisions, may=False)
+    both["seed"] = both["model"].map({"mine": 1, "later": 2})
+    seeds = write_run(run.folder, {"accuracy": both}, run.manifest)
+    assert "of this kind or size" not in said(seeds, may=False)
     assert "only part of them was free: last-2" in said(made(params="last-2"), may=False)
 
 
