@@ -8,6 +8,7 @@ is another sentence, and no number of it is taken.
 from __future__ import annotations
 
 import csv
+import io
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -84,10 +85,13 @@ def check_text(pairs: pd.DataFrame) -> None:
 
 
 def check_header(path: str | Path) -> None:
-    """Refuse a table whose first line does not name the columns; else each line would be faulty.
+    """Refuse a table whose first line does not name the columns, or whose quotes don't match.
+
+    Each line would be faulty in the one case, and in the other several would be read as one.
 
     Raises:
-        InputError: with the columns that there are, and those that are needed.
+        InputError: with the columns that there are and those that are needed, or the line at which
+            a quote is opened.
     """
     folder = Path(path)
     for file in sorted(folder.iterdir()) if folder.is_dir() else [folder]:
@@ -102,6 +106,7 @@ def check_header(path: str | Path) -> None:
         names = {mark: next(csv.reader(lines, delimiter=mark), []) for mark in (ours, *",;\t")}
         lacking = [c for c in REQUIRED if not set(ON_DISK[c]) & set(names[ours])]
         if not lines or not lacking:
+            _check_quotes(file, text, ours)
             continue
         other = next(
             (m for m in names if all(set(ON_DISK[c]) & set(names[m]) for c in REQUIRED)), ""
@@ -115,6 +120,23 @@ def check_header(path: str | Path) -> None:
         )
 
 
+def _check_quotes(file: Path, text: str, mark: str) -> None:
+    """Refuse a quote without its twin: all up to the next one would be read as a single cell."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark, strict=True)
+    began = 1
+    try:
+        for _ in reader:
+            began = reader.line_num + 1
+    except csv.Error as error:
+        if "field limit" in str(error):
+            return  # `pairs` says so
+        raise InputError(
+            f"{file}, line {began}: a quotation mark opens a cell here that is not closed as it "
+            f"should be ({error}): close it, or write a mark that belongs to the sentence twice "
+            'and the whole cell in quotation marks ("she said ""yes"" .")'
+        ) from error
+
+
 def check_tokens(lm, pairs: pd.DataFrame) -> list[str]:
     """Can the model's tokenizer write these pairs? What is doubtful, in words for a person.
 
@@ -123,7 +145,15 @@ def check_tokens(lm, pairs: pd.DataFrame) -> list[str]:
             `encode` says.
     """
     sentences = list(dict.fromkeys([*pairs["good"], *pairs["bad"]]))
-    top = max(map(max, lm.encode(sentences)), default=0)  # says which words are unknown
+    try:
+        top = max(map(max, lm.encode(sentences)), default=0)  # says which words are unknown
+    except Exception as error:
+        if type(error) is not Exception:  # what the library of tokenizers raises has no other type
+            raise
+        raise InputError(
+            f"the tokenizer of {lm.name} can't write one of these sentences ({error}): score pairs "
+            "in the words the model was trained on"
+        ) from error
     table = lm.model.get_input_embeddings() if hasattr(lm.model, "get_input_embeddings") else None
     if table is not None and top >= len(table.weight):
         raise InputError(

@@ -147,6 +147,28 @@ def test_a_first_line_that_names_no_columns(command, header, refused, model):
     assert HEADERS[header] in said
 
 
+QUOTES = {  # lines after the header, and the one at which a cell is opened
+    "never closed": (["a .,b .,agree", '"a .,b .,agree', "c .,d .,agree"], 3),
+    "closed in the next line": (['"a .,b .,agree', '"c .,d .,agree'], 2),
+}
+
+
+@pytest.mark.parametrize("what", QUOTES)
+@pytest.mark.parametrize("command", ["probe", "check-pairs"])
+def test_a_quote_without_its_twin_does_not_swallow_lines(command, what, refused, model):
+    rows, line = QUOTES[what]
+    write("pairs.csv", ["good,bad,task", *rows])
+    of = ["pairs.csv"] if command == "check-pairs" else options(model, "pairs.csv")
+    assert f"pairs.csv, line {line}: a quotation mark opens a cell" in refused(command, *of)
+
+
+def test_quotes_and_line_breaks_that_belong_to_a_cell(here, capsys):
+    rows = [f'"she said ""{word}"" .","a\nb {word}",agree' for word in WORDS[:4]]
+    write("pairs.csv", ["good,bad,task", *rows, 'a 5" nail .,b .,agree'])
+    assert cli.main(["check-pairs", "pairs.csv"]) == 0
+    assert "5 pairs, 0 errors" in capsys.readouterr().out
+
+
 def test_pairs_that_are_not_there(refused, model, here):
     assert "no such file" in refused("score", *options(model, "nothing.jsonl"))
     Path("empty.jsonl").touch()

@@ -19,7 +19,7 @@ import pytest
 import torch
 import transformers as hf
 from tokenizers import Tokenizer, normalizers, pre_tokenizers
-from tokenizers.models import BPE
+from tokenizers.models import BPE, WordLevel
 
 from taskspace_utils import cli, legibility, models, opening, scales
 from taskspace_utils.pairs import read_pairs
@@ -172,6 +172,14 @@ def test_a_tokenizer_that_drops_letters_without_a_word(tmp_path, refused):
     assert "1 of 5 pairs" in said
     assert "pairID '4': 'the naïve cat .'" in said
     assert "4 of 4 pairs" in refused(folder, CYRILLIC)
+
+
+def test_a_tokenizer_of_words_that_has_no_name_for_the_unknown(tmp_path, refused):
+    core = Tokenizer(WordLevel({name: i for i, name in enumerate(["<bos>", *WORDS])}))
+    core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer = hf.PreTrainedTokenizerFast(tokenizer_object=core, bos_token="<bos>")
+    said = refused(causal(tmp_path / "words", tokenizer), [*PAIRS, ("the bird .", "the birds .")])
+    assert "the tokenizer of words can't write one of these sentences (WordLevel error" in said
 
 
 def test_a_script_that_the_vocabulary_does_not_have(tmp_path, refused):
