@@ -172,9 +172,10 @@ def probe(options) -> None:
     targets = context.chosen(options.targets, pairs["task"].unique(), "--targets")
     about = {"pair_seed": options.seed, "pairs_per_task": number, "preset": options.preset}
     about |= {"context": options.context, "own": own} if options.context else {}
-    if "transfer" in methods and (few := context.too_few(pairs, {*sources, *targets})):
+    if "transfer" in methods and (few := context.too_few(pairs, {*sources, *targets}, number)):
         if options.methods is not None:
-            raise InputError(f"{few}. Write more pairs, or say --methods gradient")
+            more = "Ask for more" if number < context.TRANSFER_PAIRS else "Write more pairs"
+            raise InputError(f"{few}. {more}, or say --methods gradient")
         say(f"{few}: gradients only")
         methods, about = ["gradient"], about | {"no_transfer": few}
     texts: cells.Texts = {}

@@ -90,8 +90,14 @@ def chosen(names: Iterable[str] | None, of: Iterable[str], option: str) -> list[
     return wanted
 
 
-def too_few(pairs: pd.DataFrame, tasks: Iterable[str]) -> str:
-    """Which of these tasks have too few pairs for transfer, in words; "" where none has."""
+def too_few(pairs: pd.DataFrame, tasks: Iterable[str], asked: int = TRANSFER_PAIRS) -> str:
+    """Which of these tasks have too few pairs for transfer, in words; "" where none has.
+
+    Args:
+        asked: pairs a task that were asked for; if those are too few, no task is to blame.
+    """
+    if asked < TRANSFER_PAIRS:
+        return f"transfer needs {TRANSFER_PAIRS} pairs a task, and --pairs-per-task is {asked}"
     counts = pairs["task"].value_counts()
     few = {task: int(counts[task]) for task in sorted(tasks) if counts[task] < TRANSFER_PAIRS}
     if not few:

@@ -70,6 +70,8 @@ def test_too_few_pairs_are_counted_for_the_tasks_that_matter():
     assert "a has" not in said
     assert "c has" not in said
     assert f"{enough // 2} to tune on and {enough // 2} to evaluate" in said
+    asked = context.too_few(pairs, ["a"], asked=enough - 2)
+    assert asked.endswith(f"and --pairs-per-task is {enough - 2}"), "the file may hold more"
 
 
 def test_presets_grow():

@@ -347,6 +347,7 @@ def test_a_part_of_the_weights_is_named_everywhere(home):
     ("more", "message"),
     [
         (["--methods", "transfer"], "transfer needs 40 pairs a task, 20 to tune on and 20"),
+        (["--methods", "transfer", "--pairs-per-task", "8"], "-per-task is 8. Ask for more, or"),
         (["--params", "heads"], "there are all, blocks, last-N"),
         (["--params", "last-9"], "has 1 blocks"),
         (["--context", "nowhere"], "neither blimp, nor grammar, nor a file"),
