@@ -89,12 +89,8 @@ def _pairs_of(options):
     legibility.check_header(options.pairs)
     pairs = read_pairs(options.pairs, options.strict, options.skip_faulty)
     legibility.check_text(pairs)
-    again = int(pairs.duplicated(["task", "good", "bad"]).sum())
-    same = int((pairs["good"] == pairs["bad"]).sum())
-    if again or same:
-        say(f"warning: {again} pairs stand in their task before, so intervals come out too narrow; "
-            f"{same} pairs are of one sentence twice, which counts one half. `taskspaces "
-            f"check-pairs {options.pairs}` lists them")  # fmt: skip
+    if doubt := _repeats(pairs):
+        say(f"warning: {doubt}. `taskspaces check-pairs {options.pairs}` lists them")
     if options.skip_faulty:
         for fault in scan_pairs(options.pairs)[1]:
             if fault.error or options.strict:
@@ -108,6 +104,15 @@ def _pairs_of(options):
             )
         pairs = pairs[pairs["task"].isin(tasks)].reset_index(drop=True)
     return pairs
+
+
+def _repeats(pairs) -> str:
+    """What of pairs stands there twice, in words; "" where nothing does."""
+    again = int(pairs.duplicated(["task", "good", "bad"]).sum())
+    same = int((pairs["good"] == pairs["bad"]).sum())
+    return f"{again} pairs stand in their task before, so intervals come out too narrow; {same} " \
+        "pairs are of one sentence twice, which counts one half" \
+        if again or same else ""  # fmt: skip
 
 
 def score(options) -> None:
@@ -141,11 +146,13 @@ def score(options) -> None:
     say(f"tables: {options.out}")
 
 
-def _legible(lm, pairs) -> None:
+def _legible(lm, pairs) -> list[str]:
     from taskspace_utils.legibility import check_tokens
 
-    for doubt in check_tokens(lm, pairs):
+    doubts = check_tokens(lm, pairs)
+    for doubt in doubts:
         say(f"warning: {doubt}")
+    return doubts
 
 
 def probe(options) -> None:
@@ -186,7 +193,8 @@ def probe(options) -> None:
 
         texts = read_corpus(options.text).neutral()
     models = _sources(options, partial.named(options.params))
-    _legible(cells.loaded(models[0]), pairs)
+    doubts = [*filter(None, [_repeats(mine)]), *_legible(cells.loaded(models[0]), pairs)]
+    about |= {"doubts": doubts} if doubts else {}  # who reads the report has not read the terminal
     tunings = [{"k": k, "target": options.target} for k in options.k or preset["k"]]
     placed = own if len(own) <= context.PLACED else ()
     if options.plan:  # shows two of one's own pairs in tokens

@@ -66,8 +66,9 @@ def likeness(run: Run, where: dict, shipped: Run) -> pd.DataFrame:
     """How like a run's gradient space is to those of a scale's seeds, and they among themselves.
 
     Returns:
-        columns reference, seeds, with this model, among its seeds: mean Spearman correlations of
-        corrected cosines over the tasks that both have reliably, NaN of fewer than four.
+        columns reference, seeds, tasks (that all of these models have reliably), with this model,
+        among its seeds: mean Spearman correlations of corrected cosines over these tasks, the same
+        in both columns; NaN of fewer than four.
     """
     value = "cosine_corrected"
     mine = spaces.symmetric(spaces.square(only(run.table("gradient"), where), value))
@@ -78,10 +79,17 @@ def likeness(run: Run, where: dict, shipped: Run) -> pd.DataFrame:
     rows = []
     for scale in sorted({scale for scale, _ in theirs}):
         seeds = [space for (s, _), space in theirs.items() if s == scale]
-        to_mine = [_agreement(mine, space) for space in seeds]
+        tasks = sorted(set.intersection(*map(_reliable, (mine, *seeds))))
+        own, *seeds = (space.loc[tasks, tasks] for space in (mine, *seeds))
+        to_mine = [_agreement(own, space) for space in seeds]
         among = [_agreement(a, b) for i, a in enumerate(seeds) for b in seeds[:i]]
-        rows.append((f"scale {scale}", len(seeds), _mean(to_mine), _mean(among)))
-    return pd.DataFrame(rows, columns=["reference", "seeds", "with this model", "among its seeds"])
+        rows.append((f"scale {scale}", len(seeds), len(tasks), _mean(to_mine), _mean(among)))
+    names = ["reference", "seeds", "tasks", "with this model", "among its seeds"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def _reliable(space: pd.DataFrame) -> set[str]:
+    return set(space.index[space.notna().any()])
 
 
 def _agreement(one: pd.DataFrame, other: pd.DataFrame) -> float:

@@ -265,8 +265,9 @@ def _comparison(run: Run, where: dict) -> str:
         if run.has("gradient"):
             parts.append(table(
                 beside.likeness(run, where, shipped),
-                "Rank correlation of gradient spaces over the shared reliable tasks; what seeds of "
-                "one scale have among themselves is as much as can be asked",
+                "Rank correlation of gradient spaces over the tasks that all of these models have "
+                "reliably; what seeds of one scale have among themselves is as much as can be "
+                "asked",
             ))  # fmt: skip
     if not parts:
         return paragraph("No shipped model was asked the same tasks. With --context grammar or "

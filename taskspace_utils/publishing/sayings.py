@@ -213,6 +213,8 @@ def of_the_whole(run: Run) -> Iterator[Saying]:
     yield Saying(False, "", "that the model computes two tasks in the same way",
                  "a gradient is a learning signal: it says what the weights would learn, not what "
                  "they do")  # fmt: skip
+    for doubt in run.manifest.get("doubts", []):
+        yield Saying(False, "", "any of these numbers without this remark", doubt)
     models, params = models_of(run), run.manifest.get("params")
     if len(models) == 1:
         yield Saying(False, "", "that models of this kind or size do so",

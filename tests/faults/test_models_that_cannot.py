@@ -208,6 +208,16 @@ def test_another_script_spelt_in_bytes_is_said(tmp_path, capsys, monkeypatch):
         said = capsys.readouterr().err
         assert ("8 of 8 sentences have more tokens than characters" in said) == expected
         assert ("more tokens" in said) == expected
+        out = tmp_path / f"run-{expected}"
+        arguments = ["probe", *arguments[1:-1], str(out), "--methods", "gradient", "--no-report",
+                     "--workers", "1"]  # fmt: skip
+        assert cli.main(arguments) == 0
+        capsys.readouterr()
+        doubts = json.loads((out / "manifest.json").read_text())[
+            "doubts"
+        ]  # PAIRS stand there twice
+        assert ("more tokens than characters" in str(doubts)) == expected
+        assert ("2 pairs stand in their task before" in str(doubts)) != expected
 
 
 # ---------------------------------------------------------------------------------- mixed encodings

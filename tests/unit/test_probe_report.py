@@ -10,14 +10,15 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pandas as pd
 import pytest
 
 from taskspace_utils import cli, context, scales
 from taskspace_utils.figures import placement, space
 from taskspace_utils.pairs import write_pairs
-from taskspace_utils.publishing import report, sheet
-from taskspace_utils.tables import Run, reference_run
+from taskspace_utils.publishing import beside, report, sheet
+from taskspace_utils.tables import TABLES, Run, reference_run, write_run
 
 from . import toys
 
@@ -376,3 +377,30 @@ def test_without_a_page_a_section_is_its_text(reported):
     assert said.splitlines()[0].strip().startswith("Accuracy with its 95 % interval")
     assert HOSTILE in said
     assert "</td>" not in said
+
+
+def test_seeds_are_compared_over_the_tasks_that_the_model_has(tmp_path):
+    """A model with few reliable tasks is not held against what seeds share over all tasks."""
+    names = [f"t{i}" for i in range(9)]
+    values = np.random.default_rng(0).normal(size=(9, 9))
+    values += values.T
+    late = np.maximum.outer(range(9), range(9)) > 4  # seeds agree in the first five tasks alone
+    spaces = {0: values, 1: np.where(late, -values, values)}
+
+    def saved(name: str, spaces: dict, tasks: int, **keys) -> Run:
+        rows = [{**keys, "seed": seed, "a": a, "b": b, "task": a, "cosine_corrected": some[i, j]}
+                for seed, some in spaces.items() for i, a in enumerate(names[:tasks])
+                for j, b in enumerate(names[:tasks])]  # fmt: skip
+        tables = {}
+        for of in ("gradient", "accuracy"):
+            named, columns = TABLES[of]
+            whole = pd.DataFrame(rows).reindex(columns=[*named, *columns])
+            tables[of] = whole.drop_duplicates(named)
+        return write_run(tmp_path / name, tables, {})
+
+    shipped = saved("theirs", spaces, 9, model="m", scale="S", step=9)
+    few, all_ = (beside.likeness(saved("mine", {"": values}, n, model="mine"), {}, shipped).iloc[0]
+                 for n in (5, 9))  # fmt: skip
+    assert list(few[["tasks", "with this model", "among its seeds"]]) == pytest.approx([5, 1, 1])
+    assert all_["tasks"] == 9
+    assert all_["among its seeds"] < 0.5

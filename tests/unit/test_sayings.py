@@ -211,6 +211,8 @@ def test_what_no_probe_carries(made):
     both["seed"] = both["model"].map({"mine": 1, "later": 2})
     seeds = write_run(run.folder, {"accuracy": both}, run.manifest)
     assert "of this kind or size" not in said(seeds, may=False)
+    assert "this remark" not in text
+    assert "without this remark (30 pairs" in said(made(doubts=["30 pairs …"]), may=False)
     assert "only part of them was free: last-2" in said(made(params="last-2"), may=False)
 
 
