@@ -308,16 +308,18 @@ def plan(
         lessons = tasks if sources is None else sources
         passes += tunings * lessons * (2 * evaluated + 12 * 3 * trained / tasks)
     size = sum(p.numel() for p in parameters(lm.model).values())
+    whole = sum(p.numel() for p in lm.model.parameters())  # what may not move is held all the same
     kept = rows + (2 * tasks if "gradient" in methods else 0)  # gradients, in files while it runs
     workers = workers or min(os.cpu_count() or 1, tasks)
-    memory = size * 4 * 6 * workers / 1e9 + 0.6 * workers
+    memory = (whole + 5 * size) * 4 * workers / 1e9 + 0.6 * workers
     disk = tasks**2 * 250 * (1 + tunings) / 1e6
     of = "each task" if sources is None else f"{sources} tasks"
     taught = f"; {tunings} tunings of {of}" if "transfer" in methods else ""
     placed = f"; tasks placed: {own}" if rows else ""
+    free = f", of which {size / 1e6:.2f} million may move" if source.params else ""
     shown = pairs.index[:2] if len(pairs) > 1 else pairs.index
     lines = [
-        f"model     {lm.name}: {size / 1e6:.2f} million parameters, BOS policy {lm.bos}",
+        f"model     {lm.name}: {whole / 1e6:.2f} million parameters{free}, BOS policy {lm.bos}",
         f"tasks     {tasks}, {len(pairs)} pairs, {lengths.sum()} tokens",
         f"methods   {', '.join(methods)}{taught}{placed}",
         f"minutes   about {passes / rate / 60 / workers:.0f} with {workers} processes",

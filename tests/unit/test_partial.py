@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -130,3 +133,21 @@ def test_keys_of_whole_models_are_as_they_were(tmp_path):
     assert lm.keys["model"] == "m+last-1"
     assert len(ftgd.parameters(lm.model)) == 12
     assert isinstance(lm, models.LanguageModel)
+
+
+def test_a_plan_counts_the_weights_that_may_not_move(pairs, monkeypatch):
+    """They take memory all the same: `--params` is for models of which they are the most."""
+    lm, said = toys.gpt2(), {}
+    whole = sum(p.numel() for p in lm.model.parameters())
+    lm.model.more = torch.nn.Parameter(torch.zeros(1).expand(10**9))  # no memory
+    for params in ("", "last-1"):
+        monkeypatch.setattr(cells, "loaded", lambda _, params=params: partial.restrict(lm, params))
+        some = pairs.assign(split=["train", "eval"] * (len(pairs) // 2))
+        said[params] = cells.plan(cells.Source("toy", params=params), some, ["gradient"], 1)
+    small = sum(p.numel() for p in ftgd.parameters(lm.model).values())
+    assert f"{(whole + 1e9) / 1e6:.2f} million parameters, BOS" in said[""]
+    assert f"parameters, of which {small / 1e6:.2f} million may move, BOS" in said["last-1"]
+    memory = {name: float(re.search(r"about (\S+) GB\n", text)[1]) for name, text in said.items()}
+    of_each = min(os.cpu_count() or 1, some["task"].nunique())
+    assert memory["last-1"] == pytest.approx((4 + 0.6) * of_each, rel=0.01)
+    assert memory[""] == pytest.approx((24 + 0.6) * of_each, rel=0.01)
