@@ -231,6 +231,19 @@ def write_atomic(path: str | Path, content: str | bytes) -> Path:
     return path
 
 
+def _not_of_a_run(folder: Path) -> list[str]:
+    """What in a folder is no part of a run: files of somebody's own, or all but the name of one."""
+    found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    ours = r"\..+|manifest\.json|report\.(ipynb|html)|.+\.csv(\.xz)?"
+    strange = [name for name in found if not re.fullmatch(ours, name)]
+    try:
+        about = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # none, or broken: then its other files tell
+        return strange
+    named = isinstance(about, dict) and {"sha256", "method"} & set(about)
+    return strange if named else ["a manifest.json", *strange]
+
+
 class new_folder:
     """A folder that appears whole or not at all.
 
@@ -238,7 +251,8 @@ class new_folder:
     name, replacing an earlier folder of ours. A folder that holds other things is refused.
 
     Raises:
-        InputError: the path exists and `marker` is not in it, so it isn't ours to replace.
+        InputError: the path exists and `marker` is not in it, so it isn't ours to replace; or the
+            marker is that of a run, and something else is there too.
     """
 
     def __init__(self, path: str | Path, marker: str) -> None:
@@ -249,6 +263,11 @@ class new_folder:
         if self.path.is_dir() and any(self.path.iterdir()) and not (self.path / marker).exists():
             raise InputError(
                 f"{path} holds files that are not ours (no {marker} in it): name a new folder"
+            )
+        if marker == "manifest.json" and (strange := _not_of_a_run(self.path)):
+            raise InputError(
+                f"{path} would be replaced as a whole, and holds {', '.join(strange[:3])}, which "
+                "no run has written: name a new folder, or move that elsewhere"
             )
 
     def __enter__(self) -> Path:

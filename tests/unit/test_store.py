@@ -76,12 +76,31 @@ def test_new_folders_appear_at_the_end(tmp_path):
     assert names(tmp_path) == ["run", "run/manifest.json"]
 
 
+def test_a_run_is_replaced_and_nothing_that_somebody_put_beside_it(tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    for name in ("accuracy.csv", "gradient.csv.xz", "report.html", "report.ipynb", ".DS_Store"):
+        (run / name).touch()
+    (run / "manifest.json").write_text('{"sha256": {}}')
+    store.new_folder(run, "manifest.json")
+    (run / "manifest.json").write_text('{"meth')  # a broken one can be mended by the same command
+    store.new_folder(run, "manifest.json")
+    (run / "notes.md").write_text("mine")
+    with pytest.raises(InputError, match=r"holds notes\.md, which no run has written"):
+        store.new_folder(run, "manifest.json")
+    (run / "notes.md").unlink()
+    (run / "manifest.json").write_text('{"name": "an extension of a browser"}')
+    with pytest.raises(InputError, match=r"holds a manifest\.json, which no run has written"):
+        store.new_folder(run, "manifest.json")
+    assert (run / "accuracy.csv").exists()
+
+
 def test_new_folders_that_fail_leave_what_was(tmp_path):
     out = tmp_path / "run"
 
     def fill(text: str) -> None:
-        with store.new_folder(out, "manifest.json") as folder:
-            (folder / "manifest.json").write_text(text)
+        with store.new_folder(out, "card.json") as folder:
+            (folder / "card.json").write_text(text)
             if text == "bad":
                 raise RuntimeError
             (folder / text).mkdir()
@@ -92,9 +111,9 @@ def test_new_folders_that_fail_leave_what_was(tmp_path):
     fill("one")
     with pytest.raises(RuntimeError):
         fill("bad")
-    assert names(out) == ["manifest.json", "one"]
+    assert names(out) == ["card.json", "one"]
     fill("two")  # replaced whole: nothing of the first stays
-    assert names(tmp_path) == ["run", "run/manifest.json", "run/two"]
+    assert names(tmp_path) == ["run", "run/card.json", "run/two"]
 
 
 def test_folders_that_are_not_ours_are_refused(tmp_path):
