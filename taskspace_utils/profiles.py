@@ -65,6 +65,8 @@ class Profile:
         tunings: keyword arguments of `ftgd.Config`; with `scales`, for those scales only.
         ladder: scale, step, tasks and target (nats of train margin) of chapter 5's comparison of
             ways to teach; empty for none.
+        couples: a pair and its opposite stay on one side of the split (chapter 13; the grammar
+            only). The corpus is the one that is made without it, so the models are the same.
         without: constructions left out of the corpus; others fill their place (the grammar only).
         models: in place of scales, seeds and steps: models that others trained. Each has `id` (of
             the hub, or a folder) and `revisions` (of the hub, or folders in it) whose names end
@@ -87,6 +89,7 @@ class Profile:
     probe_at: tuple[int, ...]
     transfer_at: tuple[int, ...]
     tunings: tuple[dict, ...]
+    couples: bool = False
     without: tuple[str, ...] = ()
     ladder: dict = field(default_factory=dict)
     models: tuple[dict, ...] = ()
@@ -132,7 +135,7 @@ def load_profile(name: str) -> Profile:
         raise InputError(
             f"{path}: unknown setting {', '.join(map(repr, wrong))}; there are {', '.join(known)}"
         )
-    optional = ("without", "ladder", "models", "chapters")
+    optional = ("couples", "without", "ladder", "models", "chapters")
     if given.get("models"):
         given = OF_TRAINING | given
     if wrong := [name for name in known if name not in (*given, *optional)]:
@@ -172,6 +175,10 @@ def _check_profile(profile: Profile) -> None:
         raise InputError(f"language must be grammar or text, not {profile.language!r}")
     if profile.lexicon not in ("shared", "disjoint"):
         raise InputError(f"lexicon must be shared or disjoint, not {profile.lexicon!r}")
+    if type(profile.couples) is not bool:
+        raise InputError(f"couples must be true or false, not {profile.couples!r}")
+    if profile.language == "text" and profile.couples:
+        raise InputError("real text is split as its files say; couples must be false")
     if profile.language == "text" and profile.lexicon == "disjoint":
         raise InputError("real text has no lexicon to divide; lexicon must be shared")
     if profile.sentences < (10 if profile.language == "grammar" else 0):
@@ -296,7 +303,7 @@ def required_data(*parts: str) -> Path:
 def sweep_key(profile: Profile) -> str:
     """What a sweep's numbers depend on, found out without computing any."""
     settings = {k: v for k, v in vars(profile).items() if k not in ("name", "chapters")}
-    for name in ("without", "models"):
+    for name in ("couples", "without", "models"):
         if not settings[name]:
             del settings[name]  # what is run without it keeps its name in the store
     if not profile.ladder:

@@ -48,6 +48,7 @@ def task_pairs(profile: Profile | str) -> pd.DataFrame:
     """The profile's pairs, `split` filled. Do not change the table: it is shared."""
     from taskspace_utils.grammar import load_grammar
     from taskspace_utils.pairs import read_pairs
+    from taskspace_utils.sample_size import couples
     from taskspace_utils.splits import split_pairs
 
     profile = load_profile(profile) if isinstance(profile, str) else profile
@@ -66,6 +67,9 @@ def task_pairs(profile: Profile | str) -> pd.DataFrame:
             for split, (n, lexicon) in asked.items()
         ]
         pairs = pd.concat(parts, ignore_index=True)
+        if profile.couples:
+            shared = couples(pairs)
+            pairs["item"] = shared.where(shared != "", pairs["item"])
     return split_pairs(pairs, profile.pairs_per_task, profile.pair_seed)
 
 
@@ -79,7 +83,7 @@ def corpus(profile: Profile | str):
     if profile.language == "text":
         return read_corpus(required_data("corpus"))
     grammar = load_grammar()
-    pairs = task_pairs(profile)
+    pairs = task_pairs(replace(profile, couples=False))  # a split may leave some pairs out
     shown = {*pairs["good"], *pairs["bad"]}
     size, seed, without = profile.sentences, profile.corpus_seed, profile.without
     train = grammar.corpus(size, seed, exclude=shown, without=without)
