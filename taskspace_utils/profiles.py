@@ -306,6 +306,8 @@ def sweep_key(profile: Profile) -> str:
     for name in ("couples", "without", "models"):
         if not settings[name]:
             del settings[name]  # what is run without it keeps its name in the store
+    if profile.couples:
+        settings["couples"] = store.code_version("sample_size")
     if not profile.ladder:
         del settings["ladder"]
     else:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from taskspace_utils.figures import bag_accuracy, blimp_accuracy
+from taskspace_utils.figures import bag_accuracy, blimp_accuracy, kept_together
 from taskspace_utils.store import data_path, write_atomic
 from taskspace_utils.tables import Run, read_table, write_table
 
@@ -57,3 +57,24 @@ def test_tasks_without_a_bag_accuracy_have_no_mark():
     top, bottom = bag_accuracy.plot(table).axes
     assert [label.get_text() for label in top.get_yticklabels()] == ["q", "p"]
     assert [label.get_text() for label in bottom.get_yticklabels()] == ["p"]
+
+
+def test_reliability_two_ways_is_a_row_a_model_and_task_that_both_have():
+    rows = [("S", 1, 100, "a", 0.2), ("S", 1, 100, "b", 0.5), ("S", 2, 400, "a", 0.7)]
+    columns = ["scale", "seed", "step", "task", "reliability"]
+    alone = pd.DataFrame(rows, columns=columns)
+    together = alone.assign(reliability=[0.6, np.nan, -0.1]).iloc[::-1]
+    more = pd.DataFrame([("S", 1, 100, "c", 1.0)], columns=columns)
+    found = kept_together.load(alone, pd.concat([together, more]), ["a", "c"])
+    assert found[["step", "task", "kind"]].to_numpy().tolist() == [
+        [100, "a", "go both ways"],
+        [400, "a", "go both ways"],
+    ]
+    assert found[["alone", "together"]].to_numpy().tolist() == [[0.2, 0.6], [0.7, -0.1]]
+    other = found.assign(kind="other tasks", task="b", alone=0.1)
+    figure = kept_together.plot(pd.concat([found, other]))
+    figure.canvas.draw()
+    assert [ax.get_title() for ax in figure.axes] == ["step 100", "step 400"]
+    assert all(ax.get_xlim()[0] < -0.1 for ax in figure.axes)  # nothing lies outside
+    names = [text.get_text() for text in figure.axes[-1].get_legend().get_texts()]
+    assert names == ["go both ways", "other tasks"]

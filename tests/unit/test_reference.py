@@ -19,9 +19,9 @@ from pathlib import Path
 
 import pytest
 
-from taskspace_utils import cells, comparison, runs, store
+from taskspace_utils import cells, claims, comparison, runs, store
 from taskspace_utils.profiles import Profile
-from taskspace_utils.tables import Run, read_table, reference_run, write_run
+from taskspace_utils.tables import TABLES, Run, read_table, reference_run, write_run
 
 STEPS = 200  # of training; seconds
 
@@ -114,6 +114,35 @@ def test_some_cells_of_the_shipped_reference_are_computed_again(name, scale, tmp
     reasons = comparison.likely_reasons(found[0], reference)
     said = [f"TASKSPACES_DRAW={draw}", *problems(found, reference), *reasons]
     assert not problems(found, reference), "\n".join(said)
+
+
+def test_some_of_the_run_with_couples_is_computed_again(tmp_path, monkeypatch):
+    chance, whole = random.Random(todays_draw()), runs.load_profile("couples")
+    monkeypatch.setenv("TASKSPACES_STORE", str(tmp_path / "store"))
+    short = replace(
+        whole, scales=("S",), seeds=(chance.choice(whole.seeds),), steps=STEPS, transfer_at=(),
+        probe_at=(chance.choice([s for s in whole.probe_at if s <= STEPS]),), tunings=(), ladder={},
+    )  # fmt: skip
+    keys = TABLES["tasks"][0]
+    again = runs.sweep(short, workers=1).table("tasks").set_index(keys)
+    kept = read_table(store.data_path("reference", "couples", "tasks.csv.xz")).set_index(keys)
+    kept = kept.loc[again.index]
+    assert (kept["phenomenon"] == again["phenomenon"]).all()
+    measured = ["reliability", "participation", "bag_accuracy"]
+    apart = (kept[measured] - again[measured]).abs().max()
+    assert (apart <= comparison.TOLERANCE).all(), f"{todays_draw()}\n{apart}"
+
+
+def test_verdicts_with_couples_are_made_of_the_tables_beside_them(tmp_path):
+    folder = store.data_path("reference", "couples")
+    tasks = {"tasks": read_table(folder / "tasks.csv.xz")}
+    run = write_run(tmp_path / "run", tasks, reference_run("grammar").manifest)
+    [found] = claims.verdicts(run, ["F4c"]).to_dict("records")  # the one that needs no other table
+    known = read_table(folder / "verdicts.csv").set_index("claim")
+    assert list(known.index) == [claim.id for claim in claims.ledger()]
+    for name in ("estimate", "low", "high", "n_seeds", "n_tasks"):
+        assert found[name] == pytest.approx(known.loc["F4c", name], rel=1e-4), name
+    assert found["verdict"] == known.loc["F4c", "verdict"]
 
 
 # ------------------------------------------------------------------- the same with a tiny reference

@@ -24,6 +24,7 @@ from taskspace_utils import (
     probes,
     profiles,
     runs,
+    sample_size,
     scales,
     scoring,
     spaces,
@@ -70,8 +71,9 @@ def tables(run: Run) -> dict[str, bytes]:
 
 @pytest.mark.parametrize(
     "name",
-    ["smoke", "laptop", "learnable", "reference", "prediction", "blimp", "paper", "rehearsal"],
-)
+    ["smoke", "laptop", "learnable", "reference", "couples", "prediction", "blimp", "paper",
+     "rehearsal"],
+)  # fmt: skip
 def test_the_profiles_that_are_shipped_are_sound(name):
     profile = runs.load_profile(name)
     assert profile.name == name
@@ -88,6 +90,24 @@ def test_reference_and_laptop_share_their_cells():
     }
     assert all(set(one[name]) <= set(other[name]) for name in ("seeds", "probe_at"))
     assert {laptop.steps, *laptop.transfer_at} <= {*reference.probe_at}
+
+
+def test_couples_are_the_references_models_and_pairs_on_other_sides():
+    couples, reference = runs.load_profile("couples"), runs.load_profile("reference")
+    assert replace(couples, name="reference", couples=False) == reference
+    assert runs.training_folder(couples, "S", 1) == runs.training_folder(reference, "S", 1)
+    pairs, bare = runs.task_pairs(couples), runs.task_pairs(reference)
+    words = ["task", "pair_id", "good", "bad"]
+    assert len(pairs.merge(bare[words])) == len(pairs) > 0.99 * len(bare)
+    assert pairs.groupby(["task", "item"])["split"].nunique().max() == 1
+    assert bare.groupby(["task", "item"]).size().max() == 1
+    balance = pairs.groupby(["task", "split"]).size().unstack()
+    assert (balance["train"] == balance["eval"]).all()
+    opposites = sample_size.couples(bare)
+    torn = bare.assign(couple=opposites)[opposites != ""].groupby("couple")["split"].nunique()
+    assert (torn == 2).mean() > 0.4  # by chance half of them
+    kept = pairs[pairs["item"].isin(opposites)].groupby("item").size()
+    assert set(kept) == {2}
 
 
 def test_profiles_and_tunings_know_the_same_losses():
@@ -108,6 +128,8 @@ def test_unknown_profiles_are_named_with_those_there_are():
     ("change", "message"),
     [
         ({"stepz": 3}, r"unknown setting 'stepz'"),
+        ({"couples": 1}, r"couples must be true or false, not 1"),
+        ({"couples": True, "language": "text"}, r"couples must be false"),
         ({"steps": None}, r"steps must be a whole number"),
         ({"steps": "many"}, r"steps must be a whole number, not 'many'"),
         ({"steps": True}, r"steps must be a whole number"),
