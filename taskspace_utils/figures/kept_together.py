@@ -36,7 +36,7 @@ def load(alone: pd.DataFrame, together: pd.DataFrame, both_ways: Collection[str]
 def plot(table: pd.DataFrame) -> Figure:
     """A panel a step; on the diagonal it makes no difference where a pair's opposite is."""
     steps = sorted(table["step"].unique())
-    fig, axes = figures.new(2.4 * len(steps) + 0.4, 3.2, columns=len(steps), sharey=True,
+    fig, axes = figures.new(2.4 * len(steps) + 0.4, 2.9, columns=len(steps), sharey=True,
                             squeeze=False)  # fmt: skip
     low = min(0, table[["alone", "together"]].min().min()) - 0.05
     for ax, step in zip(axes[0], steps, strict=True):

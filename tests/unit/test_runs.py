@@ -94,7 +94,9 @@ def test_reference_and_laptop_share_their_cells():
 
 def test_couples_are_the_references_models_and_pairs_on_other_sides():
     couples, reference = runs.load_profile("couples"), runs.load_profile("reference")
-    assert replace(couples, name="reference", couples=False) == reference
+    same = replace(couples, name="reference", couples=False, tunings=reference.tunings)
+    assert same == reference
+    assert couples.tunings == reference.tunings[:1]
     assert runs.training_folder(couples, "S", 1) == runs.training_folder(reference, "S", 1)
     pairs, bare = runs.task_pairs(couples), runs.task_pairs(reference)
     words = ["task", "pair_id", "good", "bad"]
