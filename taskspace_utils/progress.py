@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 PAUSE = 10.0  # seconds between two lines of a log, at the beginning
-IN_STORE = 0.05  # seconds: a result that took no longer was there already, or is no matter
+IN_STORE = 0.3  # seconds: a result that took no longer was there already, or is no matter
 
 
 class Progress:
@@ -58,14 +58,17 @@ class Progress:
         """A job was handed out; it may have to wait for a free worker."""
         with self.lock:
             self.seen[place] = []
+            if self.jobs[place].steps:
+                self._see(place, time.monotonic())
 
     def done(self, place: int, seconds: float) -> None:
         """A job is done, and took its worker so many seconds."""
         with self.lock:
             del self.open[place]
-            self.seen.pop(place, None)
-            if seconds > IN_STORE:  # what lay in the store says nothing of the rate
-                self.worked += self.jobs[place].cost
+            seen = self.seen.pop(place, [])
+            left = 1 - seen[0][1] if seen else 1.0  # of the job, when it was handed out
+            if seconds > IN_STORE and left:  # what lay in the store says nothing of the rate
+                self.worked += self.jobs[place].cost * left
                 self.seconds += seconds
             self._reckon(time.monotonic())
 
@@ -78,14 +81,22 @@ class Progress:
             job = self.jobs[place]
             if job.steps is None:
                 continue
-            done, of = job.steps()
-            if not seen or seen[-1][1] != done / of:
-                seen[1:] = [(now, done / of)]  # the first stays: what a broken-off run had done
-                changed = True
-            told.append(f"{job.name} {done}/{of}")
+            before = seen[-1][1]
+            done, of = self._see(place, now)
+            changed |= done / of != before
+            if done < of:  # else it is only looked at whether all is whole
+                told.append(f"{job.name} {done}/{of}")
         if changed:
             self._reckon(now)
         return told
+
+    def _see(self, place: int, now: float) -> tuple[int, int]:
+        """Note how far a job is; the first note stays: what a broken-off run had done."""
+        done, of = self.jobs[place].steps()
+        seen = self.seen[place]
+        if not seen or seen[-1][1] != done / of:
+            seen[1:] = [(now, done / of)]
+        return done, of
 
     def _reckon(self, now: float) -> None:
         worked, seconds = self.worked, self.seconds

@@ -94,6 +94,25 @@ def test_a_long_job_tells_its_steps(clock):
     assert "about 45 s left" in bar._text()
 
 
+def test_a_training_that_was_there_says_nothing_of_the_rate(clock):
+    whole, half = ([5], [4])
+    jobs = [
+        job(100.0, name="whole", steps=lambda: (whole[0], 5)),
+        job(8.0, name="half", steps=lambda: (half[0], 8)),
+        job(4.0),
+    ]
+    bar = Progress(jobs, lambda: 1)
+    for place in range(3):
+        bar.begin(place)
+    assert bar._text() == "  0 of 3 done, 0 s; half 4/8"
+    clock.now = 2.0
+    bar.done(0, 2.0)  # its files were looked through
+    assert bar.left is None
+    clock.now, half[0] = 10.0, 8
+    bar.done(1, 8.0)  # half of 8 took 8 s
+    assert bar.left == pytest.approx(8.0)
+
+
 def test_a_terminal_has_one_line_that_is_written_over(monkeypatch):
     screen = Screen()
     monkeypatch.setattr("sys.stderr", screen)
