@@ -169,6 +169,12 @@ def probe(options) -> None:
         raise InputError(f"--methods: {named}; there are transfer and gradient")
     if not 0.1 < options.target < float("inf"):
         raise InputError(f"--target is {options.target} nats; it must be above 0.1")
+    asked = {name: getattr(options, name) for name in ("sources", "targets", "k", "text")}
+    if "transfer" not in methods and (idle := [f"--{name}" for name in asked if asked[name]]):
+        raise InputError(
+            f"{', '.join(idle)}: of tuning, and {'--methods' if options.methods else '--preset'} "
+            "asks for gradients alone; leave it out, or add --methods transfer,gradient"
+        )
     mine = _pairs_of(options)
     if hint := sample_size.advice(mine):
         say(f"hint: {hint}")

@@ -118,6 +118,8 @@ def _add(blocks: list[torch.nn.Module], rank: int) -> None:
         if p.dim() == 2 and min(p.shape) > 1
     ]
     matrices = [getattr(module, name).detach() for module, name in places]
+    if rank > (most := max(min(matrix.shape) for matrix in matrices)):
+        raise InputError(f"--params lora-{rank}: no matrix of the blocks has a rank above {most}")
     scale = sum(norm(m.flatten()) ** 2 for m in matrices) ** 0.5
     for seed, ((module, name), matrix) in enumerate(zip(places, matrices, strict=True)):
         addition = _Addition(matrix, rank, scale, seed)

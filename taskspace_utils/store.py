@@ -260,9 +260,15 @@ class new_folder:
         above = next(p for p in (self.path, *self.path.absolute().parents) if p.exists())
         if above.is_file():
             raise InputError(f"{above} is a file: name a folder that doesn't exist yet")
+        if above != self.path:
+            try:  # now, and not when all is computed
+                os.rmdir(tempfile.mkdtemp(dir=above))
+            except OSError as error:
+                raise InputError(f"{path}: nothing can be made in {above} ({error.strerror}); "
+                                 "name a folder elsewhere") from error  # fmt: skip
         if self.path.is_dir() and any(self.path.iterdir()) and not (self.path / marker).exists():
             raise InputError(
-                f"{path} holds files that are not ours (no {marker} in it): name a new folder"
+                f"{self.path} holds files that are not ours (no {marker} in it): name a new folder"
             )
         if marker == "manifest.json" and (strange := _not_of_a_run(self.path)):
             raise InputError(

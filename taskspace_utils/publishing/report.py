@@ -144,7 +144,9 @@ def _accuracy(run: Run, where: dict) -> str:
     if run.has("tasks"):
         bags = only(run.table("tasks"), where).set_index("task")["bag_accuracy"]
         shown["bag of words"] = bags.reindex(some.index).to_numpy()
-    return table(shown, "Accuracy with its 95 % interval; mean margin; accuracy of a bag of words")
+    return table(shown, "Accuracy with its 95 % interval, as if pairs had nothing to do with each "
+                 "other (pairs made of one mould are worth fewer); mean margin; accuracy of a bag "
+                 "of words")  # fmt: skip
 
 
 def space(run: Run) -> Shown:

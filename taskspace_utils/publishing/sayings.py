@@ -43,15 +43,19 @@ def sayings(run: Run, **where) -> list[Saying]:
     own = run.manifest.get("own") or list(accuracy.index)
     found: list[Saying] = []
     facts = near = None
+    redrawn: dict[str, float] = {}  # the lower ends of the intervals of reliabilities
     if run.has("tasks"):
         facts = only(run.table("tasks"), where).set_index("task")
     if run.has("placement"):
         near = placed(run, **where)
+        itself = only(run.table("placement"), where).query("a == b")
+        redrawn = dict(zip(itself["a"], itself["low"], strict=True))
     for task in own:
         bag = facts.loc[task, "bag_accuracy"] if facts is not None and task in facts.index else None
         found += of_accuracy(task, accuracy.loc[task], bag)
         if facts is not None and task in facts.index:
-            found += of_reliability(task, facts.loc[task], int(accuracy.loc[task, "n"]))
+            low = redrawn.get(task, np.nan)
+            found += of_reliability(task, facts.loc[task], int(accuracy.loc[task, "n"]), low)
         if near is not None:
             found += of_place(task, near[near["a"] == task])
         if run.has("transfer"):
@@ -87,12 +91,20 @@ def of_accuracy(task: str, row: pd.Series, bag: float | None) -> Iterator[Saying
                      )  # fmt: skip
 
 
-def of_reliability(task: str, row: pd.Series, pairs: int) -> Iterator[Saying]:
-    """Is there a gradient stable enough to have a place?"""
+def of_reliability(task: str, row: pd.Series, pairs: int, low: float = np.nan) -> Iterator[Saying]:
+    """Is there a gradient stable enough to have a place?
+
+    Args:
+        low: the lower end of the reliability's 95 % interval; NaN where there is none.
+    """
     r = row["reliability"]
     if r >= MIN_RELIABILITY:
         yield Saying(True, task, "its learning signal can be told from noise",
                      f"gradients of two halves of its pairs have cosine {r:.2f}")  # fmt: skip
+        if low < MIN_RELIABILITY:
+            yield Saying(False, task, "that other pairs of the kind, or another split of these, "
+                         "would show the same", f"over redrawn pairs, the 95 % interval of that "
+                         f"cosine begins at {low:.2f}, under {MIN_RELIABILITY:g}")  # fmt: skip
         return
     more = needed(r, pairs, MIN_RELIABILITY) if np.isfinite(r) else np.inf
     help_ = f"about {more:.0f} pairs would reach it" if more < 1e6 else "more pairs may not help"
@@ -131,7 +143,8 @@ def of_place(task: str, near: pd.DataFrame) -> Iterator[Saying]:
                      f"of {other}", f"{size}; nearest in {_share(first['nearest'])} of draws of "
                      "pairs")  # fmt: skip
     else:
-        yield Saying(True, task, f"its learning signal is like that of {other}", size)
+        if not first["above_nearest"] < SURE:  # else nearly any task has one that is as near
+            yield Saying(True, task, f"its learning signal is like that of {other}", size)
         yield Saying(False, task, f"that {other} is the nearest",
                      f"it is so in {_share(first['nearest'])} of draws of pairs only")  # fmt: skip
     yield from _beyond_words(task, first)

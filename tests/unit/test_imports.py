@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import graphlib
 import os
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -212,3 +214,45 @@ def test_no_torch_is_imported_before_it_is_needed(tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out.jsonl").is_file()
+
+
+# ------------------------------------------------------------------------- what must be installed
+
+OTHERWISE_NAMED = {"yaml": "pyyaml", "sklearn": "scikit-learn", "bs4": "beautifulsoup4",
+                   "markdown_it": "markdown-it-py"}  # fmt: skip
+BROUGHT = {"cycler": "matplotlib", "huggingface_hub": "transformers", "IPython": "ipykernel",
+           "nbformat": "papermill", "mdit_py_plugins": "jupytext", "docutils": "jupyter-book",
+           "sphinx_external_toc": "jupyter-book"}  # fmt: skip
+
+
+def packages(path: Path) -> set[str]:
+    """Packages of others that a file imports, anywhere in it."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names.add(node.module)
+    tops = {name.partition(".")[0] for name in names}
+    return tops - set(sys.stdlib_module_names) - {"taskspace_utils"}
+
+
+def test_what_is_imported_is_declared_and_a_probe_needs_no_more_than_its_own():
+    """The wheel's test sees this environment's packages, so it would miss an undeclared one."""
+    project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = project["optional-dependencies"]
+
+    def named(*lists: list[str]) -> set[str]:
+        return {re.split(r"[<>=\[; ]", line)[0] for some in lists for line in some}
+
+    core = named(project["dependencies"])
+    may = {"publishing": core | named(extras["report"], extras["book"]),
+           "explore": core | named(extras["book"]), "exercises": core | named(extras["book"]),
+           "cluster": core | named(extras["cluster"])}  # fmt: skip
+    lacking = {}
+    for path in PACKAGE.rglob("*.py"):
+        room = path.relative_to(PACKAGE).with_suffix("").parts[0]
+        needs = {OTHERWISE_NAMED.get(name, BROUGHT.get(name, name)) for name in packages(path)}
+        if rest := needs - may.get(room, core):
+            lacking[path.relative_to(PACKAGE).as_posix()] = rest
+    assert not lacking

@@ -153,6 +153,29 @@ def test_likeness_beyond_words(made):
     assert f"that the likeness to {first['b']} is more than shared words" in said(run, may=False)
 
 
+def test_a_nearest_task_by_chance_is_not_said_to_be_alike():
+    near = pd.DataFrame([{
+        "a": "mine", "b": "other", "corrected": 0.05, "corrected_low": 0.01, "corrected_high": 0.1,
+        "nearest": 0.6, "above_flips": 1.0, "above_nearest": 0.38, "above_shams": np.nan,
+        "lexical_diff": 0.0, "sham": False,
+    }])  # fmt: skip
+    assert not any(found.may for found in sayings.of_place("mine", near))
+    rank = near.assign(above_nearest=0.96)
+    texts = [found.text for found in sayings.of_place("mine", rank) if found.may]
+    assert texts[0] == "its learning signal is like that of other"
+    unknown = [s for s in sayings.of_place("mine", near.assign(above_nearest=np.nan)) if s.may]
+    assert [found.text for found in unknown] == texts[:1]
+
+
+def test_a_reliability_is_only_as_sure_as_its_interval():
+    row = pd.Series({"reliability": 0.84, "flag": ""})
+    assert [s.may for s in sayings.of_reliability("mine", row, 60)] == [True]
+    assert [s.may for s in sayings.of_reliability("mine", row, 60, 0.7)] == [True]
+    first, second = sayings.of_reliability("mine", row, 60, 0.35)
+    assert (first.may, second.may) == (True, False)
+    assert "begins at 0.35, under 0.5" in second.because
+
+
 def test_without_a_context_words_can_not_be_ruled_out(made):
     text = said(made(context=False), may=False)
     assert "--context grammar or blimp adds some, and a file does if it has a column" in text

@@ -231,3 +231,13 @@ def test_versions_name_no_build():
     assert set(found) >= {"python", "torch", "transformers", "numpy"}
     assert not any("+" in version for version in found.values())
     json.dumps(found)
+
+
+def test_a_folder_that_can_not_be_made_is_refused_before_the_work(tmp_path, monkeypatch):
+    def refuses(**asked):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(store.tempfile, "mkdtemp", refuses)
+    with pytest.raises(InputError, match=r"new: nothing can be made in .*Permission denied"):
+        store.new_folder(tmp_path / "deep" / "new", "manifest.json")
+    assert list(tmp_path.iterdir()) == []
