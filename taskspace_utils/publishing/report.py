@@ -138,7 +138,7 @@ def _accuracy(run: Run, where: dict) -> str:
     some = only(run.table("accuracy"), where).set_index("task").loc[own_tasks(run)]
     ends = [sayings.interval(a, n) for a, n in zip(some["accuracy"], some["n"], strict=True)]
     shown = pd.DataFrame({"task": some.index, "pairs": some["n"].astype(int)})
-    shown["accuracy"] = some["accuracy"].to_numpy()
+    shown["accuracy"] = some["accuracy"].to_numpy(float)  # a table of ones is read as whole numbers
     shown["low"], shown["high"] = np.array(ends).T
     shown["margin (nats)"] = some["margin"].to_numpy()
     if run.has("tasks"):
@@ -205,11 +205,17 @@ def _neighbours(run: Run, where: dict) -> str:
     reliable = near.dropna(subset="corrected")
     if reliable.empty:
         return paragraph("No task has a gradient reliable enough to have a place.")
-    names = {"b": "nearest tasks", "corrected": "cosine, corrected", "corrected_low": "low",
-             "corrected_high": "high", "nearest": "nearest in", "lexical_diff": "words",
-             "excess": "beyond words", "share_below": "rank among unrelated",
-             "above_nearest": "rank among nearest", "above_shams": "rank among shams",
-             "above_flips": "rank among flips"}  # fmt: skip
+    names = {"b": "nearest tasks", "place": "cosine, corrected", "nearest": "nearest in",
+             "lexical_diff": "words", "excess": "beyond words",
+             "share_below": "rank among unrelated", "above_nearest": "rank among nearest",
+             "above_shams": "rank among shams", "above_flips": "rank among flips"}  # fmt: skip
+    ends = reliable[["corrected", "corrected_low", "corrected_high"]]
+    reliable = reliable.assign(place=[
+        # spaces at which no line ends
+        f"{value:.2f}\N{NO-BREAK SPACE}[{low:.2f},\N{NO-BREAK SPACE}{high:.2f}]"
+        if np.isfinite(low) else f"{value:.2f}"
+        for value, low, high in ends.itertuples(index=False)
+    ])  # fmt: skip
     parts = []
     if lost := sorted(set(near["a"]) - set(reliable["a"])):
         parts.append(paragraph(f"Too noisy to have a place: {', '.join(lost)}."))

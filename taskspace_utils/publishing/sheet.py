@@ -100,7 +100,8 @@ def table(rows: pd.DataFrame, caption: str, digits: int = 2) -> str:
         cells = (
             f"<td{kind}>{_cell(v, digits)}</td>" for v, kind in zip(others, kinds[1:], strict=True)
         )
-        body.append(f'<tr><th scope="row">{_cell(first, digits)}</th>{"".join(cells)}</tr>')
+        name = _cell(first, digits).replace("_", "_<wbr>")  # a long one may end its line there
+        body.append(f'<tr><th scope="row">{name}</th>{"".join(cells)}</tr>')
     named = html.escape(caption)
     return (  # wide tables scroll inside, by keyboard too
         '<div style="overflow-x: auto" tabindex="0" role="region" '
