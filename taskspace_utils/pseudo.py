@@ -319,7 +319,10 @@ def _kind(model: torch.nn.Module, tokenizer, source: str) -> tuple[Special, obje
     if not model.config.is_encoder_decoder:
         gap = first("mask")
         if not gap or not back:
-            raise InputError(f"{source}: its tokenizer has no mask token and end to ask with")
+            raise InputError(
+                f"{source}: a masked model is asked for one word at a time, by a mask token in a "
+                "sentence with an end, and its tokenizer lacks one of the two"
+            )
         return Special(front, back, gap[0], back[0], pad, -1), _masked
     start = model.config.decoder_start_token_id
     spans = tokenizer.convert_tokens_to_ids(["<extra_id_0>", "<extra_id_1>"])
