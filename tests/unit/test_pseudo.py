@@ -354,7 +354,7 @@ def runs(folders, tmp_path_factory):
         for kind, model in (("pseudo", folders["bert"]), ("causal", home / "gpt2")):
             status = cli.main(
                 ["probe", "--model", str(model), "--pairs", str(home / "pairs.jsonl"),
-                 "--out", str(home / kind), "--scoring", kind, "--k", "1", "--target", "0.5",
+                 "--out", str(home / kind), "--scoring", kind,
                  "--pairs-per-task", "8", "--methods", "gradient", "--workers", "1"]
             )  # fmt: skip
             assert status == 0
