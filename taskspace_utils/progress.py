@@ -83,7 +83,7 @@ class Progress:
                 continue
             before = seen[-1][1]
             done, of = self._see(place, now)
-            changed |= done / of != before
+            changed |= seen[-1][1] != before
             if done < of:  # else it is only looked at whether all is whole
                 told.append(f"{job.name} {done}/{of}")
         if changed:
@@ -93,9 +93,9 @@ class Progress:
     def _see(self, place: int, now: float) -> tuple[int, int]:
         """Note how far a job is; the first note stays: what a broken-off run had done."""
         done, of = self.jobs[place].steps()
-        seen = self.seen[place]
-        if not seen or seen[-1][1] != done / of:
-            seen[1:] = [(now, done / of)]
+        seen, share = self.seen[place], done / of if of else 0.0
+        if not seen or seen[-1][1] != share:
+            seen[1:] = [(now, share)]
         return done, of
 
     def _reckon(self, now: float) -> None:
