@@ -3,8 +3,8 @@
     python scripts/couples.py [--workers N]        # what the store has is not computed again
 
 Sweeps profile couples, whose models are those of profile reference, and keeps of the run its table
-of tasks and what the ledger makes of it. About 45 minutes of two idle cores, if the store has the
-models of profile reference; half as much again, if they must be trained.
+of tasks and what the ledger makes of it. About 40 minutes of two cores, if the store has the models
+of profile reference.
 """
 
 from __future__ import annotations
