@@ -151,8 +151,11 @@ def _notes(text: str) -> str:
 
 
 def cut(text: str, words: int = WORDS) -> tuple[str, str]:
-    """As many whole sentences as fit on a slide, at least one, and the rest."""
-    sentences = re.split(r"(?<=[.!?:]) (?=[A-Z*_`$(])|\n", text.strip())
+    """As many whole sentences as fit on a slide, at least one, and the rest; an item is as one."""
+    sentences = []
+    for line in text.strip().split("\n"):
+        item = re.match(r"([-*>]|\d+\.) ", line)
+        sentences += [line] if item else re.split(r"(?<=[.!?:]) (?=[A-Z*_`$(])", line)
     taken, count = [], 0
     for sentence in sentences:
         count += len(sentence.split())

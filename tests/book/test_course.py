@@ -19,7 +19,7 @@ import pandas as pd
 import pytest
 
 from taskspace_utils import exercises, store
-from taskspace_utils.publishing import course, editions, labs, lesson_plans
+from taskspace_utils.publishing import course, editions, labs, lesson_plans, slides
 from taskspace_utils.publishing.chapters import chapters
 
 from .browsing import complaints, visit
@@ -354,3 +354,10 @@ def test_the_list_of_decks_and_the_start_page_lead_somewhere(browser, packed):
         for link in files:
             assert Path(link.removeprefix("file://").split("#")[0]).exists(), link
         assert complaints(browser) == []
+
+
+def test_an_item_of_a_list_stays_whole_on_a_slide():
+    items = ["1. **right**: F2a *consistent*. And more", "2. **wrong**: Step 200"]
+    shown, rest = slides.cut("\n".join([*items, "One sentence. Another, left out."]), 14)
+    assert shown.split("\n\n") == [*items, "One sentence."]
+    assert rest == "Another, left out."
