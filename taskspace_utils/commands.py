@@ -110,9 +110,12 @@ def _repeats(pairs) -> str:
     """What of pairs stands there twice, in words; "" where nothing does."""
     again = int(pairs.duplicated(["task", "good", "bad"]).sum())
     same = int((pairs["good"] == pairs["bad"]).sum())
-    return f"{again} pairs stand in their task before, so intervals come out too narrow; {same} " \
-        "pairs are of one sentence twice, which counts one half" \
-        if again or same else ""  # fmt: skip
+    if not (again or same):
+        return ""
+    return (
+        f"{again} pairs stand in their task before, so intervals come out too narrow; {same} "
+        "pairs are of one sentence twice, which counts one half"
+    )
 
 
 def score(options) -> None:

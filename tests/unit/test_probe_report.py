@@ -182,6 +182,15 @@ def test_a_task_without_a_place_is_named_and_not_just_left_out():
     assert f"Too noisy to have a place: {lost}." in repr(report.neighbours(run))
 
 
+def test_a_place_has_its_interval_beside_it_and_a_long_name_may_break():
+    run = reference_run("four-constructions")
+    text = report.neighbours(run).text
+    own = [task for task in run.manifest["own"] if f"{task}: its nearest tasks" in text]
+    rows = re.findall(r"<td[^>]*>-?\d\.\d\d\xa0\[-?\d\.\d\d,\xa0-?\d\.\d\d\]</td>", text)
+    assert len(rows) >= len(own) > 1
+    assert "_<wbr>" in text
+
+
 def test_a_plan_shows_pairs_of_ones_own(home, capsys):
     own = toys.english(16).query("task == 'reflexive'")[["good", "bad", "task"]]
     own.assign(task="zebra").to_csv(home / "zebra.csv", index=False)  # behind the context's tasks
